@@ -1,0 +1,1 @@
+"""People: signing in, roles, accounts, API tokens, one-time links."""

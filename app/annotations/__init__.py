@@ -1,0 +1,1 @@
+"""Annotations: giving a class to cells, taking it back, seeing who did."""

@@ -1,0 +1,40 @@
+"""What comes in with labels."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from app.forms import Id
+
+MOST_ITEMS = 5000
+
+Action = Annotated[str, Field(min_length=8, max_length=64, pattern=r"^[A-Za-z0-9-]+$")]
+
+
+class LabelItem(BaseModel):
+    """A cell and the code of its class; no class takes the label back. `if_class`: only if it still carries that."""
+
+    model_config = ConfigDict(populate_by_name=True, extra="forbid")
+
+    cell_id: Id
+    class_: str | None = Field(alias="class")
+    if_class: str | None = None
+
+
+def _each_cell_once(items: list[LabelItem]) -> list[LabelItem]:
+    if len({item.cell_id for item in items}) < len(items):
+        raise ValueError("the same cell is named twice")
+    return items
+
+
+LabelItems = Annotated[list[LabelItem], Field(min_length=1, max_length=MOST_ITEMS), AfterValidator(_each_cell_once)]
+
+
+class LabelForm(BaseModel):
+    """One act of labelling; the same `action` sent again changes nothing."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    action: Action
+    source: Literal["label", "accepted", "undo", "redo"] = "label"
+    items: LabelItems

@@ -1,0 +1,29 @@
+"""Routes of the grid that save labels, and their export."""
+
+from dataclasses import asdict
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import StreamingResponse
+
+from app.accounts.access import CurrentUser
+from app.annotations import queries, service
+from app.annotations.forms import LabelForm
+from app.csv_stream import stream
+from app.db import SessionDep
+from app.projects.access import ViewableProject
+
+router = APIRouter(tags=["annotations"])
+
+
+@router.post("/projects/{project_id}/annotations")
+def label(project: ViewableProject, form: LabelForm, user: CurrentUser, session: SessionDep) -> dict[str, Any]:
+    """Save one act of labelling."""
+    result = service.label(session, project, form.items, action=form.action, source=form.source, by=user)
+    return asdict(result)
+
+
+@router.get("/projects/{project_id}/annotations.csv")
+def export(project: ViewableProject) -> StreamingResponse:
+    """Download the present label of every labelled cell, with who gave it, when and how."""
+    return stream(f"{project.name} annotations", queries.EXPORT_HEADER, queries.export(project.id))

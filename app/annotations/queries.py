@@ -1,0 +1,65 @@
+"""Reads of annotations."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import Select, select
+from sqlalchemy.orm import Session
+
+from app.csv_stream import in_pages
+from app.models import Annotation, Cell, CellClass, Image, Scanner, Slide, User
+
+EXPORT_HEADER = (
+    "cell_id", "slide", "scanner", "file", "image_sha256", "class", "class_name", "source",
+    "labelled_by", "labelled_at",
+)  # fmt: skip
+
+
+def current(session: Session, cell_ids: Sequence[int]) -> dict[int, Any]:
+    """Return the present annotation of each labelled cell: cell id -> row with code, source, by."""
+    query = (
+        select(Cell.id, CellClass.code, Annotation.source, User.name.label("by"))
+        .join(Annotation, Annotation.id == Cell.annotation_id)
+        .join(CellClass, CellClass.id == Cell.class_id)
+        .outerjoin(User, User.id == Annotation.user_id)
+        .where(Cell.id.in_(cell_ids))
+    )
+    return {row.id: row for row in session.execute(query)}
+
+
+def history(project_id: int, *, cell_id: int | None, current: bool) -> Select[*tuple[Any, ...]]:
+    """Select annotations, of one cell or only the newest of each: id, cell_id, class_, by, source, created_at."""
+    query = (
+        select(
+            Annotation.id, Annotation.cell_id, CellClass.code.label("class_"), User.name.label("by"),
+            Annotation.source, Annotation.created_at,
+        )
+        .outerjoin(CellClass, CellClass.id == Annotation.class_id)
+        .outerjoin(User, User.id == Annotation.user_id)
+    )  # fmt: skip
+    if cell_id is None:
+        query = query.where(Annotation.project_id == project_id)
+    else:  # found by the cell; all annotations of a cell are of its project
+        cell = select(Cell.id).where(Cell.id == cell_id, Cell.project_id == project_id)
+        query = query.where(Annotation.cell_id.in_(cell))
+    newest = (Cell.id == Annotation.cell_id) & (Cell.annotation_id == Annotation.id)
+    return query.join(Cell, newest) if current else query
+
+
+def export(project_id: int) -> Iterator[Sequence[Any]]:
+    """Yield one row per labelled cell, as EXPORT_HEADER names them. Reads while it is sent."""
+    query = (
+        select(
+            Cell.id, Slide.accession, Scanner.name, Cell.name, Image.sha256, CellClass.code, CellClass.name,
+            Annotation.source, User.email, Annotation.created_at,
+        )
+        .join(Annotation, Annotation.id == Cell.annotation_id)
+        .join(CellClass, CellClass.id == Cell.class_id)
+        .join(Slide, Slide.id == Cell.slide_id)
+        .join(Scanner, Scanner.id == Cell.scanner_id)
+        .join(Image, Image.id == Cell.image_id)
+        .outerjoin(User, User.id == Annotation.user_id)
+        .where(Cell.project_id == project_id)
+    )  # fmt: skip
+    for row in in_pages(query, Cell.id):
+        yield [*row[:-1], row[-1].isoformat()]

@@ -1,0 +1,128 @@
+"""Giving classes to cells. Append-only: a change of mind is a new annotation."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.orm import Session
+
+from app import events, jobs
+from app.annotations.forms import LabelItem
+from app.db import now
+from app.errors import Invalid, NotFound
+from app.models import Annotation, Cell, CellClass, Project, User
+from app.models.project import lock
+
+
+@dataclass
+class Labelled:
+    """What became of the items of one action: how many were saved, and which another person's label held back."""
+
+    saved: int = 0
+    newest_annotation_id: int = 0  # scores whose `newest_annotation_id` is as high know of this action
+    skipped: list[dict[str, Any]] = field(default_factory=list)
+
+
+def label(
+    session: Session, project: Project, items: Sequence[LabelItem], *, action: str, source: str, by: User
+) -> Labelled:
+    """Give each cell its class (None takes the label back), queue a refit, and tell everybody.
+
+    An item with `if_class` is skipped when the cell does not carry that class any more. The same `action` sent again
+    changes nothing. Raises NotFound for a cell and Invalid for a class that is not of this project.
+    """
+    lock(session, project.id)
+    class_ids = _class_ids(session, project, items)
+    cells = _cells(session, project, items)
+    repeated = _already_saved(session, action, cells)
+    result = Labelled()
+    rows = []
+    for item in items:
+        cell = cells[item.cell_id]
+        if item.cell_id in repeated:
+            result.saved += 1
+        elif "if_class" in item.model_fields_set and class_ids[item.if_class] != cell.class_id:
+            result.skipped.append({"cell_id": cell.id})
+        else:
+            rows.append({"cell_id": cell.id, "class_id": class_ids[item.class_]})
+    if rows:
+        result.newest_annotation_id = _write(session, project, rows, action=action, source=source, by=by)
+        codes = {class_id: code for code, class_id in class_ids.items()}
+        changed = [{"cell_id": row["cell_id"], "class": codes[row["class_id"]]} for row in rows]
+        payload = {"action": action, "by": by.name, "source": shown_source(source), "items": changed}
+        events.publish(session, project.id, "labels", payload)
+        jobs.fit_classifier(session, project.id)
+    result.saved += len(rows)
+    _explain(session, result)
+    return result
+
+
+def shown_source(source: str) -> str:
+    """Return how the grid shows an annotation: "accepted" for a prediction somebody took over, else "label"."""
+    return "accepted" if source == "accepted" else "label"
+
+
+def _class_ids(session: Session, project: Project, items: Sequence[LabelItem]) -> dict[str | None, int | None]:
+    query = select(CellClass.code, CellClass.id).where(CellClass.project_id == project.id)
+    ids: dict[str | None, int | None] = {None: None, **{row.code: row.id for row in session.execute(query)}}
+    wanted = {item.class_ for item in items} | {item.if_class for item in items}
+    if unknown := sorted(code for code in wanted - ids.keys() if code):
+        raise Invalid(f"class: this project has no class {', '.join(unknown)}.")
+    return ids
+
+
+def _cells(session: Session, project: Project, items: Sequence[LabelItem]) -> dict[int, Any]:
+    wanted = {item.cell_id for item in items}
+    query = select(Cell.id, Cell.class_id).where(Cell.id.in_(wanted), Cell.project_id == project.id)
+    cells = {row.id: row for row in session.execute(query)}
+    if unknown := sorted(wanted - cells.keys()):
+        raise NotFound(f"cell_id: this project has no cell {', '.join(map(str, unknown[:10]))}.")
+    return cells
+
+
+def _already_saved(session: Session, action: str, cells: dict[int, Any]) -> set[int]:
+    query = select(Annotation.cell_id).where(Annotation.cell_id.in_(cells), Annotation.action == action)
+    return set(session.scalars(query))
+
+
+def _write(
+    session: Session,
+    project: Project,
+    rows: Sequence[dict[str, Any]],
+    *,
+    action: str,
+    source: str,
+    by: User,
+) -> int:
+    shared = {
+        "project_id": project.id,
+        "user_id": by.id,
+        "source": source,
+        "action": action,
+        "created_at": now(),
+    }
+    statement = insert(Annotation).returning(Annotation.id, sort_by_parameter_order=True)
+    ids = session.scalars(statement, [{**shared, **row} for row in rows]).all()
+    session.execute(
+        update(Cell),
+        [
+            {"id": row["cell_id"], "class_id": row["class_id"], "annotation_id": annotation_id}
+            for row, annotation_id in zip(rows, ids, strict=True)
+        ],
+    )
+    return max(ids)
+
+
+def _explain(session: Session, result: Labelled) -> None:
+    """Say which class each skipped cell carries now, and who gave it."""
+    if not result.skipped:
+        return
+    query = (
+        select(Cell.id, CellClass.code, User.name)
+        .outerjoin(CellClass, CellClass.id == Cell.class_id)
+        .outerjoin(Annotation, Annotation.id == Cell.annotation_id)
+        .outerjoin(User, User.id == Annotation.user_id)
+        .where(Cell.id.in_([item["cell_id"] for item in result.skipped]))
+    )
+    result.skipped = [{"cell_id": row.id, "class": row.code, "by": row.name or ""} for row in session.execute(query)]

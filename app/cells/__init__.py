@@ -1,0 +1,1 @@
+"""Cells: their images, and which cells a project has."""

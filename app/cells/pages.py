@@ -1,0 +1,56 @@
+"""Pictures of the cells."""
+
+from collections.abc import Callable, Iterator
+from urllib.parse import quote
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response, StreamingResponse
+
+from app.cells import pictures
+from app.cells.access import ViewableCell, ViewableImage
+from app.errors import NotFound
+from app.storage import CHUNK, get_storage
+
+router = APIRouter(tags=["cells"])
+
+
+def _answer(request: Request, etag: str, make: Callable[[], tuple[bytes, str]]) -> Response:
+    """Answer with bytes that never change under their address, or 304 to whoever has them."""
+    headers = {"ETag": f'"{etag}"', "Cache-Control": "private, max-age=31536000, immutable"}
+    if headers["ETag"] in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    data, media_type = make()
+    return Response(data, headers=headers, media_type=media_type)
+
+
+@router.get("/cells/{cell_id}/thumbnail")
+def thumbnail(request: Request, image: ViewableImage) -> Response:
+    """Show a cell as small as the grid does."""
+    return _answer(request, f"{image.sha256}-small", lambda: (pictures.thumbnail(image), "image/jpeg"))
+
+
+@router.get("/cells/{cell_id}/image")
+def full_size(request: Request, image: ViewableImage) -> Response:
+    """Show a cell at its full size."""
+    return _answer(request, f"{image.sha256}-full", lambda: pictures.full_size(image))
+
+
+@router.get("/cells/{cell_id}/original")
+def original(cell: ViewableCell, image: ViewableImage) -> Response:
+    """Download the file as it was uploaded; browsers save it and never show it."""
+    try:
+        file = get_storage().open(f"images/{image.sha256}")
+    except FileNotFoundError:
+        raise NotFound("The stored file of this image is missing.") from None
+
+    def pieces() -> Iterator[bytes]:
+        with file:
+            while piece := file.read(CHUNK):
+                yield piece
+
+    headers = {
+        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(cell.name.rpartition('/')[2], safe='')}",
+        "Content-Length": str(image.size),
+        "Content-Security-Policy": "sandbox",
+    }
+    return StreamingResponse(pieces(), headers=headers, media_type=f"image/{image.format.lower()}")

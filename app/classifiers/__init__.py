@@ -1,0 +1,1 @@
+"""Classifiers: the versions, the labels they were fitted on, their metrics."""

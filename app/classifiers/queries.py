@@ -1,0 +1,47 @@
+"""Reads of classifiers and of the labels they were fitted on."""
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from safetensors import safe_open
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.errors import NotFound
+from app.models import Classifier, Encoder
+from app.storage import get_storage
+
+METADATA_KEY = "fiftycells_head"
+LABELS_HEADER = ("cell_id", "class")
+
+
+def versions(session: Session, project_id: int, *, below: int | None, limit: int) -> Sequence[Classifier]:
+    """Return versions of the classifier, newest first, those below a version."""
+    query = select(Classifier).where(Classifier.project_id == project_id)
+    if below is not None:
+        query = query.where(Classifier.version < below)
+    return session.scalars(query.order_by(Classifier.version.desc()).limit(limit)).all()
+
+
+def version(session: Session, project_id: int, number: int) -> Classifier:
+    """Return one version; raises NotFound."""
+    query = select(Classifier).where(Classifier.project_id == project_id, Classifier.version == number)
+    found = session.scalar(query)
+    if found is None:
+        raise NotFound(f"There is no version {number} of this project's classifier.")
+    return found
+
+
+def encoder_names(session: Session) -> dict[int, str]:
+    """Return the name of every encoder with the start of its sha256: id -> "name (1a2b3c4d)"."""
+    rows = session.execute(select(Encoder.id, Encoder.name, Encoder.sha256).order_by(Encoder.id))
+    return {row.id: f"{row.name} ({row.sha256[:8]})" for row in rows}
+
+
+def labels(classifier: Classifier) -> Iterator[Sequence[Any]]:
+    """Yield (cell id, class code) of every label a classifier was fitted on, as its stored file says."""
+    path = get_storage().local_path(f"classifiers/{classifier.artifact}")
+    with safe_open(path, framework="numpy") as file:
+        card = json.loads(file.metadata()[METADATA_KEY])["card"]
+    yield from zip(card["cell_ids"], card["classes_of_cells"], strict=True)

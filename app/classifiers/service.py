@@ -1,0 +1,43 @@
+"""Which classifier reports for a scanner."""
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.errors import Conflict
+from app.events import publish
+from app.models import Classifier, Scanner, User
+from app.models.audit import record
+from app.models.project import lock
+
+
+def activate(session: Session, classifier: Classifier, scanner: Scanner, by: User) -> None:
+    """Make a version the reporting classifier of a scanner; the one before is retired and can be activated again.
+
+    Its score table is kept from now on. Raises Conflict if that is gone already, or if the version reports for another
+    scanner.
+    """
+    lock(session, classifier.project_id)
+    session.refresh(classifier)  # a fit may have let go of its score table while we waited
+    if classifier.state == "reporting" and classifier.scanner_id == scanner.id:
+        return
+    if classifier.state == "reporting":
+        raise Conflict(f"Version {classifier.version} already reports for another scanner; a version serves one.")
+    if classifier.scores is None:
+        raise Conflict(f"The scores of version {classifier.version} are no longer kept. Activate a newer version.")
+    before = session.scalar(
+        select(Classifier).where(Classifier.scanner_id == scanner.id, Classifier.state == "reporting")
+    )
+    if before is not None:
+        before.state = "retired"
+    classifier.state, classifier.scanner_id = "reporting", scanner.id
+    record(
+        session,
+        "classifier.activated",
+        by=by.id,
+        project_id=classifier.project_id,
+        scanner_id=scanner.id,
+        old=before.version if before else None,
+        new=classifier.version,
+    )
+    activated = {"version": classifier.version, "classifier_id": classifier.id, "scanner_id": scanner.id}
+    publish(session, classifier.project_id, "activated", activated)

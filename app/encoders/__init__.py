@@ -1,0 +1,1 @@
+"""Encoders: registering their files and moving a project from one to another."""

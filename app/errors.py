@@ -1,0 +1,97 @@
+"""Errors know their status; `app.error_pages` dresses them for a browser, a fragment or a REST client."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+class AppError(Exception):
+    """Something the person or client can understand and act on."""
+
+    status = 500
+    title = "Something went wrong"
+
+    def __init__(self, detail: str, **members: Any) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.members = members  # extra members of the problem document, RFC 9457 section 3.2
+        self.headers: Mapping[str, str] = {}
+
+    def problem(self) -> dict[str, Any]:
+        """Return the RFC 9457 document of this error."""
+        return {
+            "type": "about:blank",
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            **self.members,
+        }
+
+
+class NotSignedIn(AppError):
+    """Nobody is signed in, or the session or token has ended."""
+
+    status = 401
+    title = "Sign in first"
+
+
+class Forbidden(AppError):
+    """The person is known but may not do this."""
+
+    status = 403
+    title = "Not allowed"
+
+
+class NotFound(AppError):
+    """There is no such thing, or it is not this person's to see."""
+
+    status = 404
+    title = "Not found"
+
+
+class Conflict(AppError):
+    """The state of the record does not allow it."""
+
+    status = 409
+    title = "Conflict"
+
+
+class PreconditionFailed(AppError):
+    """Somebody else changed the record since it was read (If-Match)."""
+
+    status = 412
+    title = "Changed meanwhile"
+
+
+class TooLarge(AppError):
+    """The request is larger than this installation accepts."""
+
+    status = 413
+    title = "Too large"
+
+
+class Invalid(AppError):
+    """A field holds something that is not accepted; the detail names it."""
+
+    status = 422
+    title = "Not accepted"
+
+
+class TooManyRequests(AppError):
+    """A limit on attempts was reached."""
+
+    status = 429
+    title = "Too many attempts"
+
+
+class Unavailable(AppError):
+    """Something the server needs does not answer; the same request may work a little later."""
+
+    status = 503
+    title = "Try again in a moment"
+
+
+class StorageFull(AppError):
+    """The disk has no room left."""
+
+    status = 507
+    title = "No space left"

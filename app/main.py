@@ -1,0 +1,83 @@
+"""The web application. Wiring only; nothing is decided here."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi.staticfiles import StaticFiles
+
+from app import rest, rest_docs, security
+from app.accounts import pages as accounts
+from app.annotations import api as annotations_api
+from app.annotations import pages as annotations
+from app.cells import api as cells_api
+from app.cells import pages as cells
+from app.classifiers import api as classifiers_api
+from app.classifiers import pages as classifiers
+from app.config import get_settings
+from app.db import connect
+from app.error_pages import install_error_pages
+from app.predictions import api as predictions_api
+from app.predictions import pages as predictions
+from app.predictions import results_api
+from app.projects import api as projects_api
+from app.projects import classes_api, events_api, jobs_api, jobs_pages, live
+from app.projects import pages as projects
+from app.scanners import api as scanners_api
+from app.scanners import pages as scanners
+from app.slides import api as slides_api
+from app.slides import pages as slides
+from app.supervisor import Supervisor
+from app.templating import STATIC
+
+PAGES = (accounts, projects, scanners, slides, cells, annotations, classifiers, predictions, live, jobs_pages)
+APIS = (
+    projects_api,
+    classes_api,
+    scanners_api,
+    slides_api,
+    cells_api,
+    annotations_api,
+    predictions_api,
+    results_api,
+    classifiers_api,
+    jobs_api,
+    events_api,
+)
+
+
+@asynccontextmanager
+async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    """Connect to the database; run the embedded worker as long as the server runs, unless a broker carries jobs."""
+    settings = get_settings()
+    connect(settings.resolved_database_url)
+    supervisor = Supervisor() if settings.embedded_worker and not settings.broker_url else None
+    if supervisor:
+        supervisor.start()
+    yield
+    if supervisor:
+        supervisor.stop()
+
+
+def create_app() -> FastAPI:
+    """Build the application with its middleware, routes and error pages."""
+    app = FastAPI(
+        title="Fiftycells",
+        version="1",
+        lifespan=lifespan,
+        openapi_url=f"{rest.PREFIX}/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+    )
+    security.install(app)
+    install_error_pages(app)
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    for module in PAGES:
+        app.include_router(module.router, include_in_schema=False)
+    for module in APIS:
+        app.include_router(module.router, prefix=rest.PREFIX)
+    rest_docs.install(app)
+    return app
+
+
+app = create_app()

@@ -1,0 +1,39 @@
+"""Tables, one file a noun; no queries, no HTTP. Importing this package makes the metadata complete."""
+
+from app.events import Event
+from app.jobs import Job
+from app.models.annotation import Annotation
+from app.models.audit import AuditEvent
+from app.models.cell import Cell, Image
+from app.models.classifier import Classifier
+from app.models.encoder import Embedding, Encoder
+from app.models.idempotency import IdempotencyKey
+from app.models.project import CellClass, Member, Project
+from app.models.scanner import Scanner
+from app.models.slide import Refusal, Slide, Upload, UploadPart
+from app.models.user import ApiToken, Invitation, SignIn, User
+
+__all__ = [
+    "Annotation",
+    "ApiToken",
+    "AuditEvent",
+    "Cell",
+    "CellClass",
+    "Classifier",
+    "Embedding",
+    "Encoder",
+    "Event",
+    "IdempotencyKey",
+    "Image",
+    "Invitation",
+    "Job",
+    "Member",
+    "Project",
+    "Refusal",
+    "Scanner",
+    "SignIn",
+    "Slide",
+    "Upload",
+    "UploadPart",
+    "User",
+]

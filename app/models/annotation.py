@@ -1,0 +1,29 @@
+"""Annotations."""
+
+from datetime import datetime
+
+from sqlalchemy import ForeignKey, Index, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.db import Base, UtcDateTime
+
+SOURCES = ("label", "accepted", "undo", "redo", "import")
+
+
+class Annotation(Base):
+    """Who gave which class to which cell, when, how. Append-only: a correction is a new row, no class takes it back."""
+
+    __tablename__ = "annotation"
+    __table_args__ = (
+        UniqueConstraint("cell_id", "action"),
+        Index("ix_annotation_project_id", "project_id", "id"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    project_id: Mapped[int] = mapped_column(ForeignKey("project.id"))
+    cell_id: Mapped[int] = mapped_column(ForeignKey("cell.id"))
+    class_id: Mapped[int | None] = mapped_column(ForeignKey("cell_class.id"), index=True)
+    user_id: Mapped[int | None] = mapped_column(ForeignKey("user.id"))
+    source: Mapped[str]
+    action: Mapped[str]  # one keystroke or click, which may label many cells; the client's uuid makes a repeat harmless
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)

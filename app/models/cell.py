@@ -1,0 +1,52 @@
+"""Cells and the images they show."""
+
+from datetime import datetime
+
+from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.db import Base, UtcDateTime
+
+
+class Image(Base):
+    """Stored image bytes, addressed by their sha256. The same bytes are one image however often they are uploaded."""
+
+    __tablename__ = "image"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    sha256: Mapped[str] = mapped_column(unique=True)
+    format: Mapped[str]
+    width: Mapped[int]
+    height: Mapped[int]
+    size: Mapped[int]  # bytes
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class Cell(Base):
+    """One single-cell image of a slide. `class_id` and `annotation_id` repeat its newest annotation for fast reads."""
+
+    __tablename__ = "cell"
+    __table_args__ = (
+        UniqueConstraint("slide_id", "image_id"),
+        Index("ix_cell_project_id", "project_id", "id"),
+        Index("ix_cell_image_id", "project_id", "image_id"),
+        Index("ix_cell_slide_id", "slide_id", "class_id"),
+        Index(
+            "ix_cell_labelled",
+            "project_id",
+            "class_id",
+            sqlite_where=text("class_id IS NOT NULL"),
+            postgresql_where=text("class_id IS NOT NULL"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    project_id: Mapped[int] = mapped_column(ForeignKey("project.id"))
+    slide_id: Mapped[int] = mapped_column(ForeignKey("slide.id"))
+    scanner_id: Mapped[int] = mapped_column(ForeignKey("scanner.id"))
+    image_id: Mapped[int] = mapped_column(ForeignKey("image.id"))
+    name: Mapped[str]  # the file name it came with
+    class_id: Mapped[int | None] = mapped_column(ForeignKey("cell_class.id"))
+    # No foreign key: it would close a circle with annotation.cell_id.
+    annotation_id: Mapped[int | None]
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)

@@ -1,0 +1,57 @@
+"""Projects, their members and their cell classes."""
+
+from datetime import datetime
+
+from sqlalchemy import ForeignKey, UniqueConstraint, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from app.db import Base, UtcDateTime
+
+
+class Project(Base):
+    """A classification task. `next_encoder_id` is set while its images are embedded anew in the background."""
+
+    __tablename__ = "project"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    synthetic: Mapped[bool] = mapped_column(default=False)  # its cells are generated, and every page says so
+    encoder_id: Mapped[int] = mapped_column(ForeignKey("encoder.id"))
+    next_encoder_id: Mapped[int | None] = mapped_column(ForeignKey("encoder.id"))
+    created_by: Mapped[int | None] = mapped_column(ForeignKey("user.id"))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class Member(Base):
+    """A person who works on a project; managers see every project without it."""
+
+    __tablename__ = "member"
+
+    project_id: Mapped[int] = mapped_column(ForeignKey("project.id"), primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("user.id"), primary_key=True, index=True)
+
+
+class CellClass(Base):
+    """A class cells can be given: code, ICSH name, hotkey, colour, optional parent."""
+
+    __tablename__ = "cell_class"
+    __table_args__ = (UniqueConstraint("project_id", "code"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    project_id: Mapped[int] = mapped_column(ForeignKey("project.id"))
+    code: Mapped[str]
+    name: Mapped[str]
+    key: Mapped[str | None]  # one character
+    color: Mapped[str]  # "#rrggbb"
+    parent_id: Mapped[int | None] = mapped_column(ForeignKey("cell_class.id"))
+    position: Mapped[int]
+    version: Mapped[int] = mapped_column(default=1)  # raised at every change, for If-Match
+
+
+def lock(session: Session, project_id: int) -> None:
+    """Wait for the other writers of this project's cells and annotations, until this transaction ends.
+
+    Ids are then committed in their order, so a reader that remembers the newest id it saw misses nothing. (SQLite has
+    one writer at a time anyway.) Take it before a job is queued, never after: two locks, one order.
+    """
+    session.execute(select(Project.id).where(Project.id == project_id).with_for_update(key_share=True))

@@ -1,0 +1,1 @@
+"""Predictions: the grid that shows them, orders, filters, accepting, export."""

@@ -1,0 +1,201 @@
+"""One page of the grid: filter a million cells, order them, cut out 200, without sorting them all."""
+
+import base64
+import binascii
+import json
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.orm import Session
+
+from app.cells.index import Columns, columns_of
+from app.errors import Invalid
+from app.forms import Id
+from app.models import CellClass, Classifier, Project
+from app.predictions.scores import NO_CLASS, ScoreTable, newest_scores, table_of
+
+PAGE = 200
+LONGEST_CURSOR = 200  # characters
+
+Order = Literal["uncertain", "confident", "novel", "newest", "random"]
+Keys = npt.NDArray[np.float64]
+
+
+class GridFilters(BaseModel):
+    """What a page of the grid shows and in which order; an empty text means no filter."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    order: Order = "uncertain"
+    class_: str = Field("", alias="class")
+    predicted: str = ""
+    labelled: Literal["", "yes", "no"] = ""
+    scanner: Id | Literal[""] = ""
+    slide: Id | Literal[""] = ""
+    cursor: str = Field("", max_length=LONGEST_CURSOR)
+
+
+@dataclass(frozen=True)
+class Page:
+    """The cells of one page, with their rows in `columns` and `table`, and where the pages beside it begin."""
+
+    columns: Columns
+    table: ScoreTable | None
+    classifier: Classifier | None
+    rows: npt.NDArray[np.int64]
+    total: int
+    offset: int
+    next_cursor: str
+    previous_cursor: str
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """A place in an order: just after (or before) a key and cell id. It stays meaningful when scores change."""
+
+    after: bool
+    key: float
+    cell_id: int
+
+    def __str__(self) -> str:
+        text = json.dumps([int(self.after), self.key, self.cell_id])
+        return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+    @classmethod
+    def parse(cls, text: str) -> "Cursor":
+        """Read a cursor; raises Invalid if it is not one of ours."""
+        try:
+            after, key, cell_id = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+            return cls(bool(after), float(key), int(cell_id))
+        except (binascii.Error, ValueError, TypeError, OverflowError) as error:
+            raise Invalid("cursor: this is not a cursor of this list; leave it out to start anew.") from error
+
+
+def page(
+    session: Session,
+    project: Project,
+    classes: dict[str, CellClass],
+    filters: GridFilters,
+    *,
+    limit: int = PAGE,
+    classifier: Classifier | None = None,
+) -> Page:
+    """Return one page of cells. `classes` are those of the project by code. Raises Invalid for an unknown class."""
+    columns = columns_of(session, project.id)
+    table: ScoreTable | None
+    if classifier:
+        table = table_of(classifier, columns)
+    else:
+        classifier, table = newest_scores(session, project.id, columns)
+    chosen = np.flatnonzero(_mask(columns, table, classifier, classes, filters))
+    keys = _keys(columns, table, filters.order)
+    rows, offset = _cut(chosen, keys[chosen], columns.cell_ids, filters.cursor, limit)
+    previous = following = ""
+    if len(rows) and offset > 0:
+        previous = str(Cursor(False, float(keys[rows[0]]), int(columns.cell_ids[rows[0]])))
+    if len(rows) and offset + len(rows) < len(chosen):
+        following = str(Cursor(True, float(keys[rows[-1]]), int(columns.cell_ids[rows[-1]])))
+    return Page(columns, table, classifier, rows, len(chosen), offset, following, previous)
+
+
+def _mask(
+    columns: Columns,
+    table: ScoreTable | None,
+    classifier: Classifier | None,
+    classes: dict[str, CellClass],
+    filters: GridFilters,
+) -> npt.NDArray[np.bool_]:
+    """Return which rows pass all filters (n,)."""
+    mask = np.ones(len(columns), bool)
+    if filters.class_:
+        mask &= columns.class_ids == _known(classes, filters.class_, "class").id
+    if filters.labelled:
+        mask &= (columns.class_ids > 0) == (filters.labelled == "yes")
+    if filters.scanner != "":
+        mask &= columns.scanner_ids == filters.scanner
+    if filters.slide != "":
+        mask &= columns.slide_ids == filters.slide
+    if filters.predicted:
+        code = _known(classes, filters.predicted, "predicted").code
+        if table is None or classifier is None or code not in classifier.classes:
+            return np.zeros(len(columns), bool)
+        mask &= table.predicted == classifier.classes.index(code)
+    return mask
+
+
+def _known(classes: dict[str, CellClass], code: str, name: str) -> CellClass:
+    if code not in classes:
+        raise Invalid(f"{name}: this project has no class {code}.")
+    return classes[code]
+
+
+def _keys(columns: Columns, table: ScoreTable | None, order: Order) -> Keys:
+    """Return the sort key of each row (n,), smallest first. Ties are broken by the cell id."""
+    if order == "random":
+        return _shuffle(columns.cell_ids)
+    if order == "newest" or table is None:
+        return -columns.cell_ids.astype(np.float64)
+    unknown = table.predicted == NO_CLASS
+    key = {"uncertain": table.margin, "confident": -table.confidence, "novel": -table.novelty}[order]
+    return np.where(unknown, np.inf, key.astype(np.float64))
+
+
+def _shuffle(cell_ids: npt.NDArray[np.int64]) -> Keys:
+    """Give every cell a number that looks random and never changes (the splitmix64 finaliser, Steele et al. 2014)."""
+    x = cell_ids.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return (x ^ (x >> np.uint64(31))).astype(np.float64)
+
+
+def _cut(
+    chosen: npt.NDArray[np.int64], keys: Keys, cell_ids: npt.NDArray[np.int64], cursor: str, limit: int
+) -> tuple[npt.NDArray[np.int64], int]:
+    """Return the rows of the page at the cursor, in order, and how many chosen rows come before them."""
+    if not cursor:
+        return _first(chosen, keys, cell_ids, limit), 0
+    place = Cursor.parse(cursor)
+    key, ids = place.key, cell_ids[chosen]
+    if place.after:
+        rest = (keys > key) | ((keys == key) & (ids > place.cell_id))
+        return _first(chosen[rest], keys[rest], cell_ids, limit), len(chosen) - int(rest.sum())
+    rest = (keys < key) | ((keys == key) & (ids < place.cell_id))
+    # The last ones before the cursor: the first ones of the opposite order.
+    rows = _first(chosen[rest], -keys[rest], -cell_ids, limit)[::-1]
+    return rows, int(rest.sum()) - len(rows)
+
+
+def _first(
+    chosen: npt.NDArray[np.int64], keys: Keys, cell_ids: npt.NDArray[np.int64], limit: int
+) -> npt.NDArray[np.int64]:
+    """Return the `limit` rows of least (key, cell id), in that order."""
+    if len(chosen) > limit:
+        border = np.partition(keys, limit - 1)[limit - 1]
+        near = np.flatnonzero(keys < border)
+        ties = np.flatnonzero(keys == border)
+        # Rows come in the order of cell ids, so the first or last ties are those of least (signed) id.
+        need = limit - len(near)
+        ties = ties[:need] if cell_ids[chosen[0]] <= cell_ids[chosen[-1]] else ties[-need:]
+        keep = np.concatenate([near, ties])
+        chosen, keys = chosen[keep], keys[keep]
+    return chosen[np.lexsort((cell_ids[chosen], keys))]
+
+
+def describe(page: Page, rows: npt.NDArray[np.int64]) -> list[dict[str, Any]]:
+    """Return what the classifier says about the cells in these rows: cell_id, predicted, confidence, novelty."""
+    result: list[dict[str, Any]] = []
+    for row in rows.tolist():
+        item: dict[str, Any] = {
+            "cell_id": int(page.columns.cell_ids[row]), "predicted": "", "confidence": None, "novelty": None,
+        }  # fmt: skip
+        if page.table is not None and page.classifier is not None:
+            predicted = int(page.table.predicted[row])
+            if predicted != NO_CLASS:
+                item["predicted"] = page.classifier.classes[predicted]
+                item["confidence"] = round(float(page.table.confidence[row]), 4)
+                item["novelty"] = round(float(page.table.novelty[row]), 3)
+        result.append(item)
+    return result

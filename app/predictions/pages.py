@@ -1,0 +1,109 @@
+"""The grid, the page of predictions, and the export."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import HTMLResponse, StreamingResponse
+from pydantic import TypeAdapter, ValidationError
+
+from app.cells.index import columns_of
+from app.classifiers import queries
+from app.csv_stream import stream
+from app.db import SessionDep
+from app.errors import Invalid
+from app.forms import Id
+from app.predictions import export, service
+from app.predictions.grid import GridFilters, page
+from app.predictions.scores import newest_scores
+from app.projects.access import ViewableProject
+from app.scanners.queries import scanners
+from app.templating import render
+
+MOST_STATES = 1000
+GALLERY = 12  # cells shown per predicted class
+VERSIONS = 20
+
+Ids = TypeAdapter(list[Id])
+
+router = APIRouter(tags=["predictions"])
+
+
+@router.get("/projects/{project_id}/cells")
+def grid(
+    request: Request, project: ViewableProject, session: SessionDep, filters: Annotated[GridFilters, Query()]
+) -> HTMLResponse:
+    """Show one page of the grid; htmx and scripts get the block alone."""
+    classes = service.classes_by_code(session, project.id)
+    shown = page(session, project, classes, filters)
+    return render(
+        request,
+        "predictions/grid.html",
+        block="grid",
+        active="cells",
+        project=project,
+        classes=service.class_rows(shown.columns, classes, shown.classifier),
+        target=service.TARGET,
+        tiles=service.tiles(session, shown),
+        page=shown,
+        filters=filters,
+        scanners=scanners(session, project),
+        slides=service.slides(session, project.id),
+        classifier=service.classifier_summary(session, shown.classifier),
+        embedding=service.embedding_progress(session, project, shown.columns),
+    )
+
+
+@router.get("/projects/{project_id}/cells/state")
+def state(project: ViewableProject, session: SessionDep, ids: str) -> dict[str, Any]:
+    """Return label and prediction of some cells (`ids`: comma-separated); the grid refreshes its tiles with it."""
+    try:
+        cell_ids = Ids.validate_python([part for part in ids.split(",") if part])
+    except ValidationError as error:
+        raise Invalid("ids: numbers separated by commas are expected.") from error
+    if len(cell_ids) > MOST_STATES:
+        raise Invalid(f"ids: at most {MOST_STATES} cells at a time.")
+    shown = page(session, project, {}, GridFilters(order="newest"), limit=1)
+    cells = service.tiles(session, shown, cell_ids)
+    return {
+        "version": shown.classifier.version if shown.classifier else None,
+        "cells": [{**cell, "class": cell["class_code"]} for cell in cells],
+    }
+
+
+@router.get("/projects/{project_id}/predictions")
+def overview(request: Request, project: ViewableProject, session: SessionDep) -> HTMLResponse:
+    """Show counts and a gallery per predicted class, the confidences, the evaluation and the versions."""
+    classes = service.classes_by_code(session, project.id)
+    shown = page(session, project, classes, GridFilters(order="confident"), limit=1)
+    galleries = {}
+    if shown.classifier:
+        for code in shown.classifier.classes:
+            if code in classes and shown.classifier.predicted.get(code):
+                wanted = GridFilters(order="confident", predicted=code)
+                galleries[code] = service.tiles(session, page(session, project, classes, wanted, limit=GALLERY))
+    return render(
+        request,
+        "predictions/overview.html",
+        active="predictions",
+        project=project,
+        classes=service.class_rows(shown.columns, classes, shown.classifier),
+        total=len(shown.columns),
+        galleries=galleries,
+        classifier=shown.classifier,
+        histogram=service.confidence_histogram(shown.table) if shown.table else [],
+        versions=queries.versions(session, project.id, below=None, limit=VERSIONS),
+        encoder_names=queries.encoder_names(session),
+    )
+
+
+@router.get("/projects/{project_id}/predictions.csv")
+def export_predictions(project: ViewableProject, session: SessionDep) -> StreamingResponse:
+    """Download prediction, probabilities and label of every cell."""
+    classifier, table = newest_scores(session, project.id, columns_of(session, project.id))
+    if classifier is None or table is None:
+        raise Invalid("There are no predictions yet: label two cells in each of two classes first.")
+    return stream(
+        f"{project.name} predictions version {classifier.version}",
+        export.header(classifier),
+        export.rows(project.id, classifier, table),
+    )

@@ -1,0 +1,134 @@
+"""What the pages of predictions show, put together from index, score table and database."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app import jobs
+from app.annotations.queries import current
+from app.annotations.service import shown_source
+from app.cells.index import Columns
+from app.models import Cell, CellClass, Classifier, Embedding, Project, Slide
+from app.predictions.grid import Page, describe
+from app.predictions.scores import ScoreTable
+
+TARGET = 50  # labels per class the meter counts towards: what the paper's method needs
+MOST_SLIDES = 500  # in the filter's list
+HISTOGRAM_BINS = 20
+
+
+def classes_by_code(session: Session, project_id: int) -> dict[str, CellClass]:
+    """Return the classes of a project by code, in their order."""
+    query = select(CellClass).where(CellClass.project_id == project_id).order_by(CellClass.position, CellClass.id)
+    return {cell_class.code: cell_class for cell_class in session.scalars(query)}
+
+
+def class_rows(columns: Columns, classes: dict[str, CellClass], classifier: Classifier | None) -> list[dict[str, Any]]:
+    """Return each class with how many cells carry it and how many are predicted to be it."""
+    highest = max((item.id for item in classes.values()), default=0)
+    counts = np.bincount(columns.class_ids, minlength=highest + 1).tolist()
+    codes = {cell_class.id: code for code, cell_class in classes.items()}
+    predicted = classifier.predicted if classifier else {}
+    return [
+        {
+            "id": item.id,
+            "code": code,
+            "name": item.name,
+            "key": item.key,
+            "color": item.color,
+            "parent_id": item.parent_id,
+            "parent_code": codes.get(item.parent_id) if item.parent_id else None,
+            "count": counts[item.id],
+            "predicted_count": predicted.get(code, 0),
+        }
+        for code, item in classes.items()
+    ]
+
+
+def tiles(session: Session, page: Page, cell_ids: Sequence[int] | None = None) -> list[dict[str, Any]]:
+    """Return the cells of a page, or those among `cell_ids` that the project has, as the grid shows them."""
+    rows = page.rows
+    if cell_ids is not None:
+        places = page.columns.places(cell_ids)
+        rows = places[places >= 0]
+    ids = page.columns.cell_ids[rows].tolist()
+    query = select(Cell.id, Cell.name, Slide.accession).join(Slide).where(Cell.id.in_(ids))
+    facts = {row.id: row for row in session.execute(query)}
+    # The columns may know of cells that came after the state of the database this request reads.
+    described = [item for item in describe(page, rows) if item["cell_id"] in facts]
+    annotations = current(session, ids)
+    waiting = _states(session, [item["cell_id"] for item in described if not item["predicted"]])
+    for item in described:
+        label = annotations.get(item["cell_id"])
+        item |= {
+            "class_code": label.code if label else "",
+            "class_source": shown_source(label.source) if label else "",
+            "by": (label.by or "") if label else "",
+            "name": facts[item["cell_id"]].name,
+            "slide": facts[item["cell_id"]].accession,
+            "state": waiting.get(item["cell_id"], "ready"),
+        }
+    return described
+
+
+def _states(session: Session, cell_ids: Sequence[int]) -> dict[int, str]:
+    """Return "waiting" for cells without an embedding and "unreadable" for those that cannot have one."""
+    query = (
+        select(Cell.id.label("cell_id"), Embedding.id.label("embedding_id"), Embedding.error)
+        .join(Project, Project.id == Cell.project_id)
+        .outerjoin(Embedding, (Embedding.image_id == Cell.image_id) & (Embedding.encoder_id == Project.encoder_id))
+        .where(Cell.id.in_(cell_ids))
+    )
+    states = {}
+    for row in session.execute(query):
+        if row.embedding_id is None:
+            states[row.cell_id] = "waiting"
+        elif row.error:
+            states[row.cell_id] = "unreadable"
+    return states
+
+
+def slides(session: Session, project_id: int) -> Sequence[Slide]:
+    """Return the newest slides of a project."""
+    mine = Slide.project_id == project_id
+    return session.scalars(select(Slide).where(mine).order_by(Slide.id.desc()).limit(MOST_SLIDES)).all()
+
+
+def embedding_progress(session: Session, project: Project, columns: Columns) -> dict[str, int] | None:
+    """Return how many cells have their embedding, or None when all have."""
+    left = jobs.remaining_images(session, project.id)
+    return {"done": max(0, len(columns) - left), "total": len(columns)} if left else None
+
+
+def classifier_summary(session: Session, classifier: Classifier | None) -> dict[str, Any] | None:
+    """Return version and labels of a classifier, and the accuracy of the newest one evaluated (None before the first).
+
+    While people label fast, the next version comes before the last one is evaluated.
+    """
+    if classifier is None:
+        return None
+    evaluated = session.execute(
+        select(Classifier.version, Classifier.metrics)
+        .where(Classifier.project_id == classifier.project_id, Classifier.metrics.is_not(None))
+        .order_by(Classifier.version.desc())
+        .limit(1)
+    ).first()
+    metrics = (evaluated.metrics if evaluated else None) or {}
+    low, high = metrics.get("interval", (None, None))
+    return {
+        "version": classifier.version,
+        "labels": classifier.labels,
+        "balanced_accuracy": metrics.get("balanced_accuracy"),
+        "evaluated": evaluated.version if evaluated else None,
+        "low": low,
+        "high": high,
+    }
+
+
+def confidence_histogram(table: ScoreTable) -> list[int]:
+    """Return how many cells have a confidence in each of HISTOGRAM_BINS equal parts of 0 to 1."""
+    counts, _ = np.histogram(table.confidence[table.predicted >= 0], HISTOGRAM_BINS, (0, 1))
+    return [int(count) for count in counts]

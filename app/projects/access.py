@@ -1,0 +1,34 @@
+"""Who may open a project: managers all of them, others those they are members of. Any other project is not found."""
+
+from typing import Annotated
+
+from fastapi import Depends
+from sqlalchemy.orm import Session
+
+from app.accounts.access import CurrentUser, Manager
+from app.db import SessionDep
+from app.errors import NotFound
+from app.forms import PathId
+from app.models import Member, Project, User
+
+
+def find_project(session: Session, project_id: int, user: User) -> Project:
+    """Return a project this person may see. Raises NotFound, for others' projects as for missing ones."""
+    project = session.get(Project, project_id)
+    if project is None or (user.role != "manager" and session.get(Member, (project_id, user.id)) is None):
+        raise NotFound("There is no such project, or you are not a member of it.")
+    return project
+
+
+def viewable_project(project_id: PathId, user: CurrentUser, session: SessionDep) -> Project:
+    """Return the project of the path if the person may see it and label in it. Raises NotFound."""
+    return find_project(session, project_id, user)
+
+
+def managed_project(project_id: PathId, user: Manager, session: SessionDep) -> Project:
+    """Return the project of the path if the person may change its settings. Raises Forbidden or NotFound."""
+    return find_project(session, project_id, user)
+
+
+ViewableProject = Annotated[Project, Depends(viewable_project)]
+ManagedProject = Annotated[Project, Depends(managed_project)]

@@ -1,0 +1,167 @@
+"""Rules of the cell classes of a project. Every change is audited and serialised by the lock of the project."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app import jobs
+from app.errors import Conflict, PreconditionFailed
+from app.forms import refusal
+from app.models import Annotation, CellClass, Project, User
+from app.models.audit import record
+from app.models.project import lock
+from app.projects import queries
+from app.projects.colors import free_color
+from app.projects.forms import ChangedClass, ClassForm
+
+
+def add_all(session: Session, project: Project, forms: Sequence[ClassForm]) -> list[CellClass]:
+    """Give a new project its classes, parents in any order. Raises Invalid naming the class."""
+    rows: list[CellClass] = []
+    for form in forms:
+        reasons = _duplicates(rows, form)
+        if reasons:
+            raise refusal({f"classes.{form.code}.{field}": reason for field, reason in reasons.items()})
+        rows.append(_row(session, project, rows, form))
+    for row, form in zip(rows, forms, strict=True):
+        reason = _set_parent(rows, row, form.parent)
+        if reason:
+            raise refusal({f"classes.{form.code}.parent": reason})
+    return rows
+
+
+def add(session: Session, project: Project, form: ClassForm, by: User) -> CellClass:
+    """Add a class at the end. Raises Invalid."""
+    lock(session, project.id)
+    existing = queries.classes(session, project)
+    parents = {each.code: each.id for each in existing}
+    reasons = _duplicates(existing, form)
+    if form.parent and form.parent not in parents:
+        reasons["parent"] = f"There is no class {form.parent}."
+    if reasons:
+        raise refusal(reasons)
+    row = _row(session, project, existing, form)
+    row.parent_id = parents.get(form.parent) if form.parent else None
+    record(session, "class.added", by=by.id, project_id=project.id, **_values(existing, row))
+    return row
+
+
+def change(session: Session, project: Project, row: CellClass, form: ChangedClass, by: User) -> None:
+    """Change a class somebody looked at. Raises Invalid, and PreconditionFailed if it was changed meanwhile."""
+    lock(session, project.id)
+    session.refresh(row)
+    if form.version != row.version:
+        raise PreconditionFailed(f"Somebody else changed the class {row.code} meanwhile. These are its present values.")
+    existing = queries.classes(session, project)
+    others = [each for each in existing if each is not row]
+    before = _values(existing, row)
+    reasons = _duplicates(others, form)
+    parent_reason = _parent_reason(existing, row, form.parent)
+    if parent_reason:
+        reasons["parent"] = parent_reason
+    if reasons:
+        raise refusal(reasons)
+    renamed = form.code != row.code
+    row.code, row.name, row.key, row.color = form.code, form.name, form.key, form.color or row.color
+    row.parent_id = next((each.id for each in existing if each.code == form.parent), None)
+    _note_change(session, project, row, _difference(before, _values(existing, row)), by)
+    if renamed and annotations_of(session, row):
+        jobs.fit_classifier(session, project.id)  # the present classifier predicts the old code
+
+
+def move(session: Session, project: Project, row: CellClass, step: int, by: User) -> None:
+    """Move a class up (-1) or down (+1) among the classes; at the end of the list nothing happens."""
+    lock(session, project.id)
+    ordered = list(queries.classes(session, project))
+    old = ordered.index(row)
+    new = min(max(old + step, 0), len(ordered) - 1)
+    if new == old:
+        return
+    ordered.insert(new, ordered.pop(old))
+    for position, each in enumerate(ordered):
+        each.position = position
+    record(session, "class.moved", by=by.id, project_id=project.id, code=row.code, changes={"position": [old, new]})
+
+
+def delete(session: Session, project: Project, row: CellClass, by: User) -> None:
+    """Remove a class nobody has used. Raises Conflict while annotations or other classes hold it."""
+    lock(session, project.id)
+    held_by = annotations_of(session, row)
+    if held_by:
+        raise Conflict(
+            f"The class {row.code} cannot be deleted: {held_by:,} annotation{' holds' if held_by == 1 else 's hold'} "
+            "it, and the record of who labelled what is never changed."
+        )
+    existing = queries.classes(session, project)
+    children = [each.code for each in existing if each.parent_id == row.id]
+    if children:
+        raise Conflict(f"The class {row.code} is the parent of {', '.join(children)}. Give those another parent first.")
+    record(session, "class.deleted", by=by.id, project_id=project.id, **_values(existing, row))
+    session.delete(row)
+
+
+def annotations_of(session: Session, row: CellClass) -> int:
+    """Return how many annotations hold a class, corrected ones included."""
+    return session.scalar(select(func.count()).where(Annotation.class_id == row.id)) or 0
+
+
+def _duplicates(others: Sequence[CellClass], form: ClassForm) -> dict[str, str]:
+    reasons = {}
+    for other in others:
+        if other.code.casefold() == form.code.casefold():
+            reasons["code"] = f"There is already a class {other.code}."
+        if form.key and other.key == form.key:
+            reasons["key"] = f"The key {form.key} belongs to {other.code} already."
+    return reasons
+
+
+def _row(session: Session, project: Project, existing: Sequence[CellClass], form: ClassForm) -> CellClass:
+    row = CellClass(
+        project_id=project.id,
+        code=form.code,
+        name=form.name,
+        key=form.key,
+        color=form.color or free_color({each.color for each in existing}),
+        position=max((each.position for each in existing), default=-1) + 1,
+    )
+    session.add(row)
+    session.flush()
+    return row
+
+
+def _set_parent(rows: Sequence[CellClass], row: CellClass, parent: str | None) -> str:
+    reason = _parent_reason(rows, row, parent)
+    if not reason:
+        row.parent_id = next((each.id for each in rows if each.code == parent), None)
+    return reason
+
+
+def _parent_reason(existing: Sequence[CellClass], row: CellClass, parent: str | None) -> str:
+    """Say why a class cannot have this parent, empty when it can: the way up from it must not meet the class."""
+    by_id = {each.id: each for each in existing}
+    above = next((each for each in existing if each.code == parent), None)
+    if parent and above is None:
+        return f"There is no class {parent}."
+    while above is not None:
+        if above is row:
+            return "A class cannot be its own parent, not even by way of others."
+        above = by_id.get(above.parent_id) if above.parent_id else None
+    return ""
+
+
+def _values(existing: Sequence[CellClass], row: CellClass) -> dict[str, Any]:
+    parent = next((each.code for each in existing if each.id == row.parent_id), None)
+    return {"code": row.code, "name": row.name, "key": row.key, "color": row.color, "parent": parent}
+
+
+def _difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, list[Any]]:
+    return {field: [before[field], after[field]] for field in after if after[field] != before[field]}
+
+
+def _note_change(session: Session, project: Project, row: CellClass, changes: dict[str, list[Any]], by: User) -> None:
+    if not changes:
+        return
+    row.version += 1
+    record(session, "class.changed", by=by.id, project_id=project.id, code=row.code, changes=changes)

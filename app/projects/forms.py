@@ -1,0 +1,83 @@
+"""What people and REST clients send about projects and classes."""
+
+import re
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, StringConstraints
+
+from app.forms import Id, Name, OptionalName, OptionalUm
+
+CODE = re.compile(r"[A-Za-z0-9_-]{1,12}")
+COLOR = re.compile(r"#[0-9a-f]{6}")
+GRID_KEYS = frozenset("[]?")  # tile size and help on the labelling page
+
+
+def _code(value: str) -> str:
+    if not CODE.fullmatch(value):
+        raise ValueError("1 to 12 letters, digits, - or _, please.")
+    return value
+
+
+def _key(value: str) -> str:
+    if len(value) != 1 or not value.isprintable() or value.isspace():
+        raise ValueError("One character that can be typed with a single key, please.")
+    if value != value.lower():
+        raise ValueError("Upper-case letters belong to Shift and its commands; choose a lower-case letter or a digit.")
+    if value in GRID_KEYS:
+        raise ValueError(f"The labelling page uses {value} itself. Choose another key.")
+    return value
+
+
+def _color(value: str) -> str:
+    if not COLOR.fullmatch(value):
+        raise ValueError("A colour such as #0072b2, please.")
+    return value
+
+
+def _empty_is_none(value: Any) -> Any:
+    return (value.strip() or None) if isinstance(value, str) else value
+
+
+Code = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_code)]
+OptionalKey = Annotated[Annotated[str, AfterValidator(_key)] | None, BeforeValidator(_empty_is_none)]
+OptionalColor = Annotated[
+    Annotated[str, StringConstraints(to_lower=True), AfterValidator(_color)] | None, BeforeValidator(_empty_is_none)
+]
+OptionalCode = Annotated[Code | None, BeforeValidator(_empty_is_none)]
+
+
+class ClassForm(BaseModel):
+    """A cell class; without a colour it gets one that is still free, `parent` is the code of another class."""
+
+    code: Code
+    name: Name
+    key: OptionalKey = None
+    color: OptionalColor = None
+    parent: OptionalCode = None
+
+
+class ChangedClass(ClassForm):
+    """A cell class as changed by somebody who saw its `version`."""
+
+    version: int
+
+
+class NewProject(BaseModel):
+    """The form of a new project: a set of classes or none, and perhaps the first scanner."""
+
+    name: Name
+    preset: str = ""
+    scanner: OptionalName = ""
+    um_per_px: OptionalUm = None
+
+
+class PersonChoice(BaseModel):
+    """Somebody to add to a project."""
+
+    user_id: Id
+
+
+class ProjectName(BaseModel):
+    """A new name of a project."""
+
+    name: Name

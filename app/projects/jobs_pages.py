@@ -1,0 +1,81 @@
+"""The page of jobs: what waits, what runs, what was given up and can be started again."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import HTMLResponse, RedirectResponse
+from sqlalchemy import Select, select
+from sqlalchemy.orm import Session
+
+from app import jobs
+from app.accounts.access import CurrentUser, Manager
+from app.db import SessionDep
+from app.errors import Conflict, NotFound
+from app.forms import PathId
+from app.jobs import Job
+from app.models import Member, Project, User
+from app.models.audit import record
+from app.templating import render
+
+SHOWN = 100
+KINDS = {
+    "cells.embed": "Compute embeddings",
+    "classifiers.fit": "Fit classifier and score cells",
+    "slides.unpack": "Unpack upload",
+    "encoders.embed_missing": "Move to another encoder",
+    "demo.seed": "Make the demo project",
+}
+
+router = APIRouter(tags=["jobs"])
+
+
+def viewable_job(job_id: PathId, user: CurrentUser, session: SessionDep) -> Job:
+    """Return a job of a project the person may open; raises NotFound."""
+    job = session.scalar(_visible(user).where(Job.id == job_id))
+    if job is None:
+        raise NotFound(f"There is no job {job_id}.")
+    return job
+
+
+ViewableJob = Annotated[Job, Depends(viewable_job)]
+
+
+@router.get("/jobs")
+def index(request: Request, user: CurrentUser, session: SessionDep) -> HTMLResponse:
+    """Show open jobs first, then what ended last."""
+    names = {row.id: row.name for row in session.execute(select(Project.id, Project.name))}
+    return render(
+        request,
+        "projects/jobs.html",
+        block="jobs",
+        active="jobs",
+        open_jobs=_newest(session, user, ("queued", "running", "dead")),
+        ended_jobs=_newest(session, user, ("done",)),
+        kinds=KINDS,
+        project_names=names,
+    )
+
+
+@router.post("/jobs/{job_id}/retry")
+def retry(job: ViewableJob, manager: Manager, session: SessionDep) -> RedirectResponse:
+    """Start a job again that was given up."""
+    if job.state != "dead":
+        raise Conflict(f"Job {job.id} is {job.state}; only a job that was given up can be started again.")
+    jobs.retry(session, job)
+    record(session, "job.retried", by=manager.id, project_id=job.project_id, job=job.id)
+    return RedirectResponse("/jobs", 303)
+
+
+def _visible(user: User) -> Select[Job]:
+    query = select(Job)
+    if user.role == "manager":
+        return query
+    return query.where(Job.project_id.in_(select(Member.project_id).where(Member.user_id == user.id)))
+
+
+def _newest(session: Session, user: User, states: Sequence[str]) -> Sequence[Job]:
+    """Return the newest jobs in these states. One query a state: each reads SHOWN rows of an index, and sorts none."""
+    query = _visible(user).order_by(Job.id.desc()).limit(SHOWN)
+    found = [job for state in states for job in session.scalars(query.where(Job.state == state))]
+    return sorted(found, key=lambda job: -job.id)[:SHOWN]

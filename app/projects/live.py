@@ -1,0 +1,134 @@
+"""The stream of events of a project: what other people and the workers do reaches the browser without reloading."""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Callable
+
+from fastapi import APIRouter, Request
+from fastapi.concurrency import run_in_threadpool
+from sqlalchemy.exc import OperationalError
+from sse_starlette import EventSourceResponse, ServerSentEvent
+
+from app import events
+from app.db import reading
+from app.events import Event
+from app.projects.access import ViewableProject
+
+POLL = 0.04  # seconds between two looks at the event table, one look for all listeners together
+LONGEST_ID = 19  # digits of an id that a database can hold
+WAITING = 2000  # events a listener may lag behind before its stream is ended
+PAUSE = 1.0  # seconds to wait for a database that is away
+# Then the listener connects again, and its session, token and projects are looked at again.
+STREAM_SECONDS = 600.0
+
+Wanted = Callable[[Event], bool]
+
+log = logging.getLogger(__name__)
+router = APIRouter(tags=["projects"])
+
+
+class Hub:
+    """Reads the event table once for all listeners of this process, as long as there are any."""
+
+    def __init__(self) -> None:
+        self._listeners: dict[asyncio.Queue[Event], Wanted] = {}
+        self._reader: asyncio.Task[None] | None = None
+
+    def join(self, wanted: Wanted) -> asyncio.Queue[Event]:
+        """Return a queue that receives the wanted events from now on."""
+        queue: asyncio.Queue[Event] = asyncio.Queue(WAITING)
+        self._listeners[queue] = wanted
+        if self._reader is None or self._reader.done():
+            self._reader = asyncio.create_task(self._read())
+        return queue
+
+    def leave(self, queue: asyncio.Queue[Event]) -> None:
+        """Stop sending events to a queue."""
+        self._listeners.pop(queue, None)
+
+    async def _look(self, last: int) -> list[Event]:
+        """Return new events; none while the database is away, whose listeners stay."""
+        try:
+            return await run_in_threadpool(_since, last)
+        except OperationalError as error:
+            log.warning("the event table cannot be read: %s", error)
+            await asyncio.sleep(PAUSE)
+            return []
+
+    async def _read(self) -> None:
+        last = await run_in_threadpool(_newest)
+        seen = {event.id for event in await run_in_threadpool(_since, last)}
+        while self._listeners:
+            for event in await self._look(last):
+                if event.id in seen:
+                    continue
+                seen.add(event.id)
+                last = max(last, event.id)
+                self._send(event)
+            seen = {event_id for event_id in seen if event_id > last - 2 * WAITING}
+            await asyncio.sleep(POLL)
+
+    def _send(self, event: Event) -> None:
+        for queue, wanted in list(self._listeners.items()):
+            if queue.full():
+                self.leave(queue)  # its stream ends, and the next one begins with what was missed
+            elif wanted(event):
+                queue.put_nowait(event)
+
+    def has(self, queue: asyncio.Queue[Event]) -> bool:
+        """Say whether events are still sent to a queue."""
+        return queue in self._listeners
+
+
+def _newest() -> int:
+    with reading() as session:
+        return events.newest(session)
+
+
+def _since(event_id: int) -> list[Event]:
+    with reading() as session:
+        return events.since(session, event_id)
+
+
+hub = Hub()
+
+
+@router.get("/projects/{project_id}/events")
+async def stream(request: Request, project: ViewableProject) -> EventSourceResponse:
+    """Stream events; a browser that comes back with Last-Event-ID gets what it missed first."""
+    return send_events(request, lambda event: event.project_id == project.id)
+
+
+def send_events(request: Request, wanted: Wanted) -> EventSourceResponse:
+    """Answer with the stream of the wanted events, those missed since Last-Event-ID first; it ends after a while."""
+    text = request.headers.get("Last-Event-ID", "")
+    last_seen = int(text) if text.isascii() and text.isdigit() and len(text) < LONGEST_ID else None
+    return EventSourceResponse(_events(wanted, last_seen), ping=15)
+
+
+async def _events(wanted: Wanted, last_seen: int | None) -> AsyncIterator[ServerSentEvent]:
+    queue = hub.join(wanted)
+    try:
+        sent: set[int] = set()
+        while last_seen is not None:  # a page of events at a time
+            missed = [event for event in await run_in_threadpool(_since, last_seen) if event.id not in sent]
+            for event in missed:
+                if wanted(event):
+                    yield _as_sent(event)
+            sent |= {event.id for event in missed}
+            last_seen = missed[-1].id if missed and missed[-1].id > last_seen else None
+        end = asyncio.get_running_loop().time() + STREAM_SECONDS
+        while hub.has(queue) or not queue.empty():
+            try:
+                async with asyncio.timeout_at(end):
+                    event = await queue.get()
+            except TimeoutError:
+                return
+            yield _as_sent(event)
+    finally:
+        hub.leave(queue)
+
+
+def _as_sent(event: Event) -> ServerSentEvent:
+    return ServerSentEvent(json.dumps(event.payload), event=event.kind, id=str(event.id))

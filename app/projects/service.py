@@ -1,0 +1,68 @@
+"""Projects: creating, renaming, members."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.db import now
+from app.encoders.service import default_encoder
+from app.errors import NotFound
+from app.forms import refusal
+from app.models import Member, Project, Scanner, User
+from app.models.audit import record
+from app.projects import classes as class_rules
+from app.projects.forms import ClassForm
+
+
+def create(session: Session, name: str, classes: Sequence[ClassForm], by: User) -> Project:
+    """Create a project with these classes; whoever creates it is a member. Raises Invalid."""
+    _check_name(session, name)
+    encoder = default_encoder(session)
+    project = Project(name=name, encoder_id=encoder.id, created_by=by.id, created_at=now())
+    session.add(project)
+    session.flush()
+    session.add(Member(project_id=project.id, user_id=by.id))
+    rows = class_rules.add_all(session, project, classes)
+    codes = [row.code for row in rows]
+    record(session, "project.created", by=by.id, project_id=project.id, name=name, classes=codes, encoder=encoder.name)
+    return project
+
+
+def add_first_scanner(session: Session, project: Project, name: str, um_per_px: float | None, by: User) -> None:
+    """Give a project that was just created its scanner; later ones are added on the page of the scanners."""
+    session.add(Scanner(project_id=project.id, name=name, um_per_px=um_per_px, created_at=now()))
+    record(session, "scanner.added", by=by.id, project_id=project.id, name=name, um_per_px=um_per_px)
+
+
+def rename(session: Session, project: Project, name: str, by: User) -> None:
+    """Give a project another name. Raises Invalid."""
+    if name == project.name:
+        return
+    _check_name(session, name)
+    record(session, "project.renamed", by=by.id, project_id=project.id, changes={"name": [project.name, name]})
+    project.name = name
+
+
+def _check_name(session: Session, name: str) -> None:
+    if session.scalar(select(Project.id).where(Project.name == name)) is not None:
+        raise refusal({"name": "There is already a project with this name."})
+
+
+def add_member(session: Session, project: Project, user_id: int, by: User) -> None:
+    """Let a person work on a project. Raises Invalid."""
+    user = session.get(User, user_id)
+    if user is None or not user.active:
+        raise refusal({"user_id": "Choose a person with an active account."})
+    if session.get(Member, (project.id, user.id)) is None:
+        session.add(Member(project_id=project.id, user_id=user.id))
+        record(session, "member.added", by=by.id, project_id=project.id, person=user.name, email=user.email)
+
+
+def remove_member(session: Session, project: Project, user_id: int, by: User) -> None:
+    """Take a person off a project; their labels stay. Raises NotFound."""
+    member, user = session.get(Member, (project.id, user_id)), session.get(User, user_id)
+    if member is None or user is None:
+        raise NotFound("This person is not a member of the project.")
+    session.delete(member)
+    record(session, "member.removed", by=by.id, project_id=project.id, person=user.name, email=user.email)

@@ -1,0 +1,30 @@
+"""Who may reach a scanner: whoever may open its project."""
+
+from typing import Annotated
+
+from fastapi import Depends
+
+from app.accounts.access import CurrentUser, Manager
+from app.db import SessionDep
+from app.errors import NotFound
+from app.forms import PathId
+from app.models import Scanner
+from app.projects.access import find_project
+
+
+def viewable_scanner(scanner_id: PathId, user: CurrentUser, session: SessionDep) -> Scanner:
+    """Return the scanner of the path if the person may open its project. Raises NotFound."""
+    scanner = session.get(Scanner, scanner_id)
+    if scanner is None:
+        raise NotFound("There is no such scanner, or you are not a member of its project.")
+    find_project(session, scanner.project_id, user)
+    return scanner
+
+
+def managed_scanner(scanner: Annotated[Scanner, Depends(viewable_scanner)], _user: Manager) -> Scanner:
+    """Return the scanner of the path if the person may change it. Raises Forbidden or NotFound."""
+    return scanner
+
+
+ViewableScanner = Annotated[Scanner, Depends(viewable_scanner)]
+ManagedScanner = Annotated[Scanner, Depends(managed_scanner)]

@@ -1,0 +1,1 @@
+"""Slides: uploading images to them, and what became of every file."""

@@ -1,0 +1,155 @@
+"""REST endpoints of the slides: create, list, send images. What is known of one: predictions.results_api."""
+
+import hashlib
+import json
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import Depends, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from pydantic import AfterValidator, BaseModel, ConfigDict
+from sqlalchemy import select
+
+from app.accounts.access import CurrentUser
+from app.db import SessionDep
+from app.errors import Invalid
+from app.forms import Id, printable
+from app.models import Slide
+from app.projects.access import ViewableProject
+from app.rest import PREFIX, Page, Paging, problems, rest_router, rows_of_page
+from app.slides import receiving, service
+from app.slides.access import SlideDestination
+from app.slides.forms import MOST_FILES, NewSlide, received_files
+from app.storage import Stored
+
+router = rest_router("slides")
+
+
+class SlideItem(BaseModel):
+    """One submission from one scanner."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: int
+    project_id: int
+    scanner_id: int
+    accession: str
+    created_at: datetime
+
+
+class SlideForm(NewSlide):
+    """A slide to create; its accession occurs once in a project."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class SlideQuery(Paging):
+    """Which slides are wanted."""
+
+    accession: Annotated[str, AfterValidator(printable)] = ""
+    scanner_id: Id | None = None
+
+
+class Accepted(BaseModel):
+    """The files are stored; the job makes cells of them."""
+
+    upload_id: int
+    job_id: int
+
+
+def slide_item(slide: Slide) -> SlideItem:
+    """Return a slide as lists show it."""
+    return SlideItem.model_validate(slide)
+
+
+@router.post("/projects/{project_id}/slides", status_code=201, summary="Create a slide")
+def create(
+    project: ViewableProject, form: SlideForm, user: CurrentUser, session: SessionDep, response: Response
+) -> SlideItem:
+    """Create a slide. An accession the project has already is a conflict, whose `slide_id` names the other slide."""
+    scanner = service.scanner_of(session, project, form.scanner_id)
+    slide = service.create_slide(session, project, form.accession, scanner, user)
+    response.headers["Location"] = f"{PREFIX}/slides/{slide.id}"
+    return slide_item(slide)
+
+
+@router.get("/projects/{project_id}/slides", summary="List slides")
+def index(project: ViewableProject, session: SessionDep, wanted: Annotated[SlideQuery, Query()]) -> Page[SlideItem]:
+    """List the slides of a project."""
+    query = select(Slide.id, Slide).where(Slide.project_id == project.id)
+    if wanted.accession:
+        query = query.where(Slide.accession == wanted.accession)
+    if wanted.scanner_id is not None:
+        query = query.where(Slide.scanner_id == wanted.scanner_id)
+    rows, next_cursor = rows_of_page(session, query, Slide.id, wanted)
+    return Page(items=[slide_item(row.Slide) for row in rows], next_cursor=next_cursor)
+
+
+@dataclass(frozen=True)
+class Received:
+    """Files whose bytes are stored, before anything is written to the database."""
+
+    files: Sequence[receiving.IncomingFile]
+    stored: Sequence[Stored]
+
+
+async def received_images(request: Request, _destination: SlideDestination) -> AsyncIterator[Received]:
+    """Store the files of the body while no transaction is open; rights were looked at before the body was read."""
+    async with received_files(request) as files:
+        kind = (await request.form()).get("kind", "cells")
+        if kind == "field":
+            raise Invalid('kind: images of whole fields are not supported yet; send single cells (kind "cells").')
+        if kind != "cells":
+            raise Invalid('kind: must be "cells" or "field".')
+        stored = await run_in_threadpool(receiving.store, files)
+        parts = [[file.filename, each.sha256] for file, each in zip(files, stored, strict=True)]
+        # What tells a repeated request from another one: boundaries differ each time the same files are sent.
+        request.state.body_sha256 = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+        yield Received(files, stored)
+
+
+FORM = {
+    "type": "object",
+    "required": ["files"],
+    "properties": {
+        "files": {
+            "type": "array",
+            "items": {"type": "string", "format": "binary"},
+            "minItems": 1,
+            "maxItems": MOST_FILES,
+            "description": "JPEG, PNG, BMP, TIFF or WebP files, or ZIPs of them; a ZIP counts as its images.",
+        },
+        "kind": {
+            "type": "string",
+            "enum": ["cells", "field"],
+            "default": "cells",
+            "description": 'What the images show. "field" is refused until fields are supported.',
+        },
+    },
+}
+
+
+@router.post(
+    "/slides/{slide_id}/images",
+    status_code=202,
+    summary="Send images",
+    dependencies=[Depends(received_images)],  # before the transaction of the request begins
+    responses=problems(507),
+    openapi_extra={"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": FORM}}}},
+)
+def send_images(
+    destination: SlideDestination,
+    received: Annotated[Received, Depends(received_images)],
+    session: SessionDep,
+    response: Response,
+) -> Accepted:
+    """Add images to a slide. They are stored when this answers; the job at `Location` makes cells of them.
+
+    An image the slide has already is counted as a duplicate, a file that is no usable image is refused by name, and
+    all others go through.
+    """
+    receipt = receiving.add(session, destination, received.files, received.stored)
+    response.headers["Location"] = f"{PREFIX}/jobs/{receipt.job_id}"
+    return Accepted(upload_id=receipt.upload_id, job_id=receipt.job_id)

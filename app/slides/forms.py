@@ -1,0 +1,65 @@
+"""What comes in: new slides, announced uploads, and files in multipart bodies."""
+
+import errno
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated
+
+from fastapi import Request
+from pydantic import AfterValidator, BaseModel, Field, StringConstraints
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from app.errors import Invalid, StorageFull
+from app.forms import Id, printable
+
+MOST_FILES = 200  # in one request; small ones are held in memory, and for more there is the ZIP
+MOST_FIELD_BYTES = 64 * 1024  # of a field that is no file
+
+
+Accession = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64), AfterValidator(printable)
+]
+
+
+class NewSlide(BaseModel):
+    """A slide about to be created."""
+
+    accession: Accession
+    scanner_id: Id
+
+
+class NewUpload(BaseModel):
+    """What a browser is about to send."""
+
+    expected_files: int = Field(ge=1, le=1_000_000)
+    expected_bytes: int = Field(ge=0, le=10**15)
+
+
+@asynccontextmanager
+async def received_files(request: Request) -> AsyncIterator[list[UploadFile]]:
+    """Read the files of a multipart body into temporary files, which are gone afterwards, however the request ends.
+
+    Raises Invalid if there is none or the body is not complete, StorageFull.
+    """
+    try:
+        form = await request.form(max_files=MOST_FILES, max_fields=10, max_part_size=MOST_FIELD_BYTES)
+    except ClientDisconnect:
+        raise Invalid("The connection ended before the files were complete. Nothing of them was stored.") from None
+    except HTTPException as error:
+        raise Invalid(f"files: {error.detail} At most {MOST_FILES} files at a time, or one ZIP.") from error
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise StorageFull("The disk of the server is full. Nothing of this request was stored.") from error
+    try:
+        # A field in which nothing was chosen arrives as a file without a name.
+        files = [
+            item for _, item in form.multi_items() if isinstance(item, UploadFile) and (item.filename or item.size)
+        ]
+        if not files:
+            raise Invalid("files: choose at least one file.")
+        yield files
+    finally:
+        await form.close()

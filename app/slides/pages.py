@@ -1,0 +1,182 @@
+"""Pages of the slides: the list, one slide with its uploads, and the routes a browser sends files to."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse, RedirectResponse, Response
+from sqlalchemy.orm import Session
+
+from app.accounts.access import CurrentUser
+from app.db import SessionDep
+from app.errors import Conflict, Invalid, NotFound
+from app.forms import FormValues, PageId, fields, parse, reasons_of
+from app.models import Project, Slide, Upload
+from app.projects.access import ViewableProject, find_project
+from app.scanners.queries import scanners as scanners_of
+from app.slides import queries, receiving, service
+from app.slides.access import (
+    EditableSlide,
+    EditableUpload,
+    SlideDestination,
+    UploadDestination,
+    ViewableSlide,
+    ViewableUpload,
+)
+from app.slides.forms import NewSlide, NewUpload, received_files
+from app.templating import render
+
+LISTED_REFUSALS = 1000
+
+router = APIRouter(tags=["slides"])
+
+
+def _wants_page(request: Request) -> bool:
+    return "text/html" in request.headers.get("accept", "")
+
+
+def _address(slide: Slide) -> str:
+    return f"/projects/{slide.project_id}/slides/{slide.id}"
+
+
+def _of_project(slide: Slide, project: Project) -> None:
+    if slide.project_id != project.id:
+        raise NotFound("There is no such slide in this project.")
+
+
+@router.get("/projects/{project_id}/slides")
+def slides(request: Request, project: ViewableProject, session: SessionDep, before: PageId = None) -> Response:
+    """List the slides, newest first, with the form for a new one."""
+    return _list_page(request, session, project, fields(), before=before)
+
+
+def _list_page(
+    request: Request,
+    session: Session,
+    project: Project,
+    values: Mapping[str, Any],
+    *,
+    before: int | None = None,
+    error: Invalid | Conflict | None = None,
+) -> Response:
+    rows = queries.page(session, project, before)
+    scanners = scanners_of(session, project)
+    older = rows[queries.PAGE - 1].slide.id if len(rows) > queries.PAGE else None
+    return render(
+        request,
+        "slides/list.html",
+        status=error.status if error else 200,
+        active="slides",
+        project=project,
+        rows=rows[: queries.PAGE],
+        older=older,
+        scanners=scanners,
+        scanner_options=[(scanner.id, scanner.name) for scanner in scanners],
+        values=values,
+        errors=reasons_of(error),
+    )
+
+
+@router.post("/projects/{project_id}/slides")
+def create(
+    request: Request, project: ViewableProject, user: CurrentUser, session: SessionDep, values: FormValues
+) -> Response:
+    """Create a slide and go to its page, where images are added."""
+    try:
+        form = parse(NewSlide, values)
+        scanner = service.scanner_of(session, project, form.scanner_id)
+        slide = service.create_slide(session, project, form.accession, scanner, user)
+    except (Invalid, Conflict) as error:
+        return _list_page(request, session, project, values, error=error)
+    return RedirectResponse(_address(slide), 303)
+
+
+@router.get("/projects/{project_id}/slides/{slide_id}")
+def slide_page(request: Request, project: ViewableProject, slide: ViewableSlide, session: SessionDep) -> Response:
+    """Show a slide, where to drop images, and how far its uploads are; scripts get the part that changes."""
+    _of_project(slide, project)
+    counts = queries.counts(session, project, slide)
+    uploads = queries.uploads(session, slide)
+    unfinished = any(view.phase in {"sending", "unpacking"} for view in uploads)
+    return render(
+        request,
+        "slides/slide.html",
+        block="progress",
+        active="slides",
+        project=project,
+        slide=slide,
+        scanner=service.scanner_of(session, project, slide.scanner_id),
+        counts=counts,
+        uploads=uploads,
+        busy=unfinished or counts.embedded < counts.cells,
+    )
+
+
+@router.get("/uploads/{upload_id}/refused")
+def refused_page(request: Request, upload: ViewableUpload, user: CurrentUser, session: SessionDep) -> Response:
+    """List all refused files of an upload, as far as they were kept."""
+    slide = session.get_one(Slide, upload.slide_id)
+    return render(
+        request,
+        "slides/refused.html",
+        active="slides",
+        project=find_project(session, slide.project_id, user),
+        slide=slide,
+        upload=upload,
+        refusals=queries.refusals(session, upload, LISTED_REFUSALS),
+    )
+
+
+@router.post("/slides/{slide_id}/uploads", status_code=201)
+def begin_upload(slide: EditableSlide, form: NewUpload, user: CurrentUser, session: SessionDep) -> dict[str, int]:
+    """Announce an upload; its files follow in as many requests as its sender likes."""
+    upload = service.begin_upload(session, slide, user, files=form.expected_files, size=form.expected_bytes)
+    return {"id": upload.id}
+
+
+@router.post("/uploads/{upload_id}/files")
+async def receive_files(request: Request, destination: UploadDestination) -> dict[str, int]:
+    """Receive some files of an upload; those it has already are recognised."""
+    async with received_files(request) as files:
+        receipt = await run_in_threadpool(receiving.receive, destination, files)
+    return {"new": receipt.new, "known": receipt.known}
+
+
+@router.post("/slides/{slide_id}/images")
+async def receive_images(request: Request, destination: SlideDestination) -> Response:
+    """Receive files as one complete upload, from the plain form of a browser without scripts."""
+    async with received_files(request) as files:
+        await run_in_threadpool(receiving.receive, destination, files)
+    return RedirectResponse(f"/projects/{destination.project_id}/slides/{destination.slide_id}", 303)
+
+
+@router.post("/uploads/{upload_id}/sending", status_code=204)
+def sending(upload: EditableUpload) -> None:
+    """Say that the browser is still sending."""
+    service.hear(upload)
+
+
+@router.post("/uploads/{upload_id}/stopped", status_code=204)
+def stopped(upload: EditableUpload, session: SessionDep) -> None:
+    """Say that the browser stopped sending before the end."""
+    service.stop(session, upload, _slide_of(session, upload).project_id)
+
+
+@router.post("/uploads/{upload_id}/complete")
+def complete(request: Request, upload: EditableUpload, session: SessionDep) -> Response:
+    """Say that no more files come, or that those which arrived are all there will be."""
+    slide = _slide_of(session, upload)
+    job_id = service.complete(session, upload, slide.project_id)
+    return RedirectResponse(_address(slide), 303) if _wants_page(request) else JSONResponse({"job_id": job_id})
+
+
+@router.post("/uploads/{upload_id}/retry")
+def retry(upload: EditableUpload, session: SessionDep) -> Response:
+    """Unpack again what a worker gave up."""
+    service.retry(session, upload)
+    return RedirectResponse(_address(_slide_of(session, upload)), 303)
+
+
+def _slide_of(session: Session, upload: Upload) -> Slide:
+    return session.get_one(Slide, upload.slide_id)

@@ -1,0 +1,98 @@
+"""Slides and the life of an upload: begun, received, completed."""
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app import jobs
+from app.db import now
+from app.errors import Conflict, Invalid
+from app.events import publish
+from app.forms import refusal
+from app.models import Project, Scanner, Slide, Upload, User
+from app.models.audit import record
+from app.models.project import lock
+from app.slides.queries import dead_job
+
+
+def scanner_of(session: Session, project: Project, scanner_id: int) -> Scanner:
+    """Return a scanner of the project. Raises Invalid."""
+    scanner = session.get(Scanner, scanner_id)
+    if scanner is None or scanner.project_id != project.id:
+        raise refusal({"scanner_id": "This project has no such scanner."})
+    return scanner
+
+
+def create_slide(session: Session, project: Project, accession: str, scanner: Scanner, by: User) -> Slide:
+    """Create a slide. Raises Conflict, with `slide_id` of the other, if the project has one of this accession."""
+    if scanner.project_id != project.id:
+        raise Invalid("scanner_id: the scanner belongs to another project.")
+    lock(session, project.id)
+    same = (Slide.project_id == project.id) & (Slide.accession == accession)
+    other = session.scalar(select(Slide.id).where(same))
+    if other is not None:
+        reason = f"There is a slide {accession} in this project already."
+        raise Conflict(reason, slide_id=other, errors=[{"field": "accession", "reason": reason}])
+    slide = Slide(project_id=project.id, scanner_id=scanner.id, accession=accession, created_by=by.id, created_at=now())
+    session.add(slide)
+    session.flush()
+    record(session, "slide.created", by=by.id, project_id=project.id, slide_id=slide.id, accession=accession)
+    return slide
+
+
+def begin_upload(session: Session, slide: Slide, by: User, *, files: int, size: int) -> Upload:
+    """Open an upload that announces how many files and bytes will come; parts follow, then `complete`."""
+    upload = Upload(
+        slide_id=slide.id,
+        user_id=by.id,
+        expected_files=files,
+        expected_bytes=size,
+        created_at=now(),
+        heard_at=now(),
+    )
+    session.add(upload)
+    session.flush()
+    tell(session, upload, slide.project_id)
+    return upload
+
+
+def hear(upload: Upload) -> None:
+    """Note that the sender is alive; a browser says so while it sends one large file."""
+    if upload.completed_at is None:
+        upload.heard_at = now()
+
+
+def stop(session: Session, upload: Upload, project_id: int) -> None:
+    """Note that the sender has stopped before the end; what arrived stays, and the rest may follow."""
+    if upload.completed_at is None:
+        upload.heard_at = None
+        tell(session, upload, project_id)
+
+
+def complete(session: Session, upload: Upload, project_id: int) -> int:
+    """Close the upload for further files; it is finished once all parts are unpacked. Returns the job id."""
+    if upload.completed_at is None:
+        upload.completed_at = now()
+        tell(session, upload, project_id)
+    return jobs.unpack_upload(session, project_id, upload.id)
+
+
+def retry(session: Session, upload: Upload) -> None:
+    """Start unpacking again after it was given up. Raises Conflict if it was not."""
+    job = dead_job(session, upload.id)
+    if job is None:
+        raise Conflict("Unpacking has not been given up.")
+    jobs.retry(session, job)
+
+
+def tell(session: Session, upload: Upload, project_id: int) -> None:
+    """Tell everybody who has the project open how far an upload is."""
+    payload = {
+        "upload_id": upload.id,
+        "slide_id": upload.slide_id,
+        "images": upload.images,
+        "stored": upload.stored,
+        "duplicates": upload.duplicates,
+        "refused": upload.refused,
+        "done": upload.finished_at is not None,
+    }
+    publish(session, project_id, "upload", payload)

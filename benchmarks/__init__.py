@@ -1,0 +1,1 @@
+"""Measurements of speed and accuracy; each prints a table and one line of JSON."""

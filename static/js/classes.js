@@ -1,0 +1,107 @@
+/**
+ * The panel of classes: keys, meters towards the target, counts of predictions.
+ * @module classes
+ */
+
+/** The class buttons of the page and their counts. */
+export class ClassPanel {
+  #buttons = new Map();
+  #keys = new Map();
+  #counts = new Map();
+
+  /**
+   * @param {HTMLElement} list
+   * @param {HTMLElement} note where the sentence about the target goes
+   */
+  constructor(list, note) {
+    this.note = note;
+    this.list = list;
+    this.target = Number(list.dataset.target);
+    for (const button of list.querySelectorAll(".class-button")) {
+      const { classCode, key, count } = button.dataset;
+      this.#buttons.set(classCode, button);
+      this.#counts.set(classCode, Number(count));
+      if (key) this.#keys.set(key.toLowerCase(), classCode);
+      this.#paint(classCode);
+    }
+    // Clicking a class must not take the keyboard away from the grid.
+    list.addEventListener("mousedown", (event) => event.target.closest(".class-button") && event.preventDefault());
+    this.#summarise();
+  }
+
+  /** @returns {string|undefined} code of the class with this key @param {string} key as in `event.key` */
+  byKey(key) {
+    return this.#keys.get(key.toLowerCase());
+  }
+
+  /** Count labels that changed here before the server tells. @param {import("./history.js").Change[]} changes */
+  adjust(changes) {
+    const touched = new Set();
+    for (const { before, after } of changes) {
+      if (before.class === after.class) continue;
+      for (const [code, step] of [[before.class, -1], [after.class, 1]]) {
+        if (!this.#counts.has(code)) continue;
+        this.#counts.set(code, Math.max(0, this.#counts.get(code) + step));
+        touched.add(code);
+      }
+    }
+    for (const code of touched) this.#paint(code);
+    this.#summarise();
+  }
+
+  /**
+   * Take over the server's counts.
+   * @param {Map<string, {labels: number, predicted: number|undefined}>} counts by class code
+   */
+  set(counts) {
+    for (const [code, { labels, predicted }] of counts) {
+      if (!this.#counts.has(code)) continue;
+      this.#counts.set(code, labels);
+      this.#paint(code);
+      if (predicted === undefined) continue;
+      const link = this.list.querySelector(`[data-predicted-count="${CSS.escape(code)}"]`);
+      link.hidden = false;
+      link.querySelector(".number").textContent = predicted.toLocaleString("en");
+    }
+    this.#summarise();
+  }
+
+  /** Light a class button for a moment: which key was taken. @param {string} code */
+  flash(code) {
+    const button = this.#buttons.get(code);
+    button?.classList.add("is-hit");
+    setTimeout(() => button?.classList.remove("is-hit"), 150);
+  }
+
+  #paint(code) {
+    const button = this.#buttons.get(code);
+    const count = this.#counts.get(code);
+    button.dataset.count = count;
+    button.querySelector(".class-count b").textContent = count;
+    button.querySelector("progress").value = Math.min(count, this.target);
+    button.classList.toggle("is-full", count >= this.target);
+  }
+
+  #summarise() {
+    if (!this.#counts.size) return;
+    const full = [...this.#counts.values()].filter((count) => count >= this.target).length;
+    const text = `${full} of ${this.#counts.size} classes have ${this.target} labels`;
+    if (this.note.textContent !== text) this.note.textContent = text;
+  }
+}
+
+/**
+ * Read `data-counts` of the grid: `CODE=labels.predicted` separated by spaces, codes percent-encoded.
+ * @param {string} text
+ * @param {boolean} scored whether a classifier has made the predictions
+ * @returns {Map<string, {labels: number, predicted: number|undefined}>}
+ */
+export function parseCounts(text, scored) {
+  return new Map(
+    text.trim().split(/\s+/).filter(Boolean).map((part) => {
+      const at = part.lastIndexOf("=");
+      const [labels, predicted] = part.slice(at + 1).split(".").map(Number);
+      return [decodeURIComponent(part.slice(0, at)), { labels, predicted: scored ? predicted : undefined }];
+    }),
+  );
+}

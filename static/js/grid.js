@@ -1,0 +1,193 @@
+/**
+ * The labelling page: makes the parts and connects keys, buttons and events to them.
+ * @module grid
+ */
+import { userName } from "./api.js";
+import { ClassPanel, parseCounts } from "./classes.js";
+import { History } from "./history.js";
+import { listen } from "./keys.js";
+import { Labeller } from "./labelling.js";
+import { enableLasso } from "./lasso.js";
+import { Live } from "./live.js";
+import { Pages } from "./pages.js";
+import { SaveQueue } from "./save_queue.js";
+import { Selection } from "./selection.js";
+import { Tiles } from "./tiles.js";
+import { toast } from "./toast.js";
+import { setSize, showActions, showClassifier, showEmbedding, showLiveState, showRange, showSaveState } from "./toolbar.js";
+import { Zoom } from "./zoom.js";
+
+const grid = document.getElementById("grid");
+const scroller = document.getElementById("scroller");
+const help = document.getElementById("keys");
+const filters = document.getElementById("filters");
+const { project } = grid.dataset;
+
+const tiles = new Tiles(grid);
+const classes = new ClassPanel(document.getElementById("classes"), document.getElementById("target-note"));
+const selection = new Selection(tiles, update);
+const history = new History(`fiftycells.history/${userName()}/${project}`, update);
+const queue = new SaveQueue({
+  url: `/projects/${project}/annotations`,
+  prefix: `fiftycells.queue/${userName()}/${project}/`,
+  onState: showSaveState,
+  onSaved: (entry, result) => labeller.saved(entry, result),
+  onRefused: (entry, error) => labeller.refused(entry, error),
+});
+const labeller = new Labeller({ tiles, classes, history, queue });
+const zoom = new Zoom(document.getElementById("zoom"), tiles, selection);
+const pages = new Pages({ tiles, selection, queue, form: filters, scroller, onPage: pageChanged, onSignedOut: () => showLiveState("signed-out") });
+
+let updateAsked = false;
+
+/** Bring the buttons up to date once before the next frame, however much has changed. */
+function update() {
+  if (updateAsked) return;
+  updateAsked = true;
+  requestAnimationFrame(() => {
+    updateAsked = false;
+    showActions({
+      selected: selection.size,
+      undoable: history.undoable,
+      redoable: history.redoable,
+      acceptable: labeller.acceptable(tiles.all()).length,
+    });
+  });
+}
+
+function pageChanged() {
+  showRange(grid, pages);
+  showClassifier(grid.dataset);
+  classes.set(parseCounts(grid.dataset.counts, Boolean(grid.dataset.version)));
+  // The server's counts cannot know what is still on its way.
+  for (const entry of queue.entries) classes.adjust(entry.changes);
+  update();
+}
+
+/** Do something to the cells a key is meant for; afterwards the keyboard goes on to the next cell. */
+function actByKey(act) {
+  if (zoom.isOpen) {
+    act([zoom.tile]);
+    zoom.paint();
+    update();
+    return;
+  }
+  const targets = selection.targets();
+  if (!targets.length) {
+    toast("Point at a cell or move to one with the arrow keys first.");
+    return;
+  }
+  const goOn = !selection.byPointer && targets.length === 1;
+  act(targets);
+  selection.clear();
+  if (goOn) selection.focus(targets[0].nextElementSibling ?? targets[0]);
+  update();
+}
+
+function move({ key, extend }) {
+  if (zoom.isOpen) {
+    zoom.move({ ArrowLeft: -1, ArrowRight: 1 }[key] ?? 0);
+    return;
+  }
+  const steps = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity };
+  selection.move(steps[key] ?? (key === "ArrowUp" ? -1 : 1) * tiles.columns(), extend);
+}
+
+function byClassKey(key) {
+  const code = classes.byKey(key);
+  if (!code) return false;
+  actByKey((targets) => labeller.assign(targets, code));
+  return true;
+}
+
+function toggleHelp() {
+  if (help.open) help.close();
+  else help.showModal();
+}
+
+function toggleZoom() {
+  if (zoom.isOpen) zoom.close();
+  else zoom.open(selection.targets()[0] ?? selection.focused);
+}
+
+const anyDialog = () => document.querySelector("dialog[open]") !== null;
+/** Commands that have no meaning below an open dialog. */
+const outsideDialogs = (act) => (argument) => (anyDialog() ? false : act(argument));
+
+listen({
+  move: (argument) => (help.open ? false : move(argument)),
+  classKey: (key) => (help.open ? false : byClassKey(key)),
+  accept: () => (help.open ? false : actByKey((targets) => labeller.accept(targets))),
+  remove: () => (help.open ? false : actByKey((targets) => labeller.remove(targets))),
+  undo: () => { labeller.undo(); zoom.paint(); },
+  redo: () => { labeller.redo(); zoom.paint(); },
+  zoom: () => (help.open ? false : toggleZoom()),
+  help: toggleHelp,
+  escape: outsideDialogs(() => selection.clear()),
+  selectAll: outsideDialogs(() => selection.all()),
+  acceptPage: outsideDialogs(() => labeller.accept(tiles.all())),
+  previousPage: outsideDialogs(() => pages.previous()),
+  nextPage: outsideDialogs(() => pages.next()),
+  smaller: outsideDialogs(() => setSize(-1)),
+  larger: outsideDialogs(() => setSize(1)),
+});
+
+const buttons = {
+  undo: () => labeller.undo(),
+  redo: () => labeller.redo(),
+  "accept-page": () => labeller.accept(tiles.all()),
+  keys: toggleHelp,
+};
+
+document.addEventListener("click", (event) => {
+  const { command, size } = event.target.closest("[data-command], [data-size]")?.dataset ?? {};
+  if (size) setSize(size);
+  buttons[command]?.();
+});
+
+document.getElementById("classes").addEventListener("click", (event) => {
+  const button = event.target.closest(".class-button");
+  if (!button) return;
+  if (!selection.size) {
+    toast("Select cells first: click them, drag around them, or press Ctrl+A.");
+    return;
+  }
+  labeller.assign(selection.selected, button.dataset.classCode);
+  selection.clear();
+});
+
+for (const [id, turn] of [["previous-page", () => pages.previous()], ["next-page", () => pages.next()]]) {
+  document.getElementById(id).addEventListener("click", (event) => {
+    // With a modifier the link opens in a new tab, as links do.
+    if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    turn();
+  });
+}
+
+// A choice made with the mouse gives the keyboard back: the next key is meant for a cell, not for the list.
+filters.addEventListener("pointerdown", () => { filters.dataset.byPointer = ""; });
+filters.addEventListener("keydown", () => { delete filters.dataset.byPointer; });
+filters.addEventListener("change", (event) => { if ("byPointer" in filters.dataset) event.target.blur(); });
+
+enableLasso(scroller, tiles, selection);
+setSize(document.documentElement.dataset.tileSize);
+pageChanged();
+queue.start();
+
+new Live(
+  `/projects/${project}/events`,
+  {
+    labels: (event) => { if (!queue.isOwn(event.action)) labeller.receive(event); },
+    scores: ({ version }) => { if (String(version) !== grid.dataset.version) pages.refresh(); },
+    metrics: () => pages.refresh(),
+    embedding: showEmbedding,
+  },
+  {
+    onGap: () => pages.refresh(),
+    onState: (online) => {
+      showLiveState(online ? "online" : "offline");
+      if (online) queue.retryNow(); // the server is back: no need to sit out the wait
+    },
+  },
+);

@@ -1,0 +1,133 @@
+/**
+ * Giving, accepting, removing, undoing labels: tiles change at once, the queue saves.
+ * @module labelling
+ */
+import { userName, uuid } from "./api.js";
+import { annotation, cellId, paintAnnotation } from "./tiles.js";
+import { toast } from "./toast.js";
+
+const NONE = { class: "", source: "", by: "" };
+const cells = (count) => (count === 1 ? "1 cell" : `${count} cells`);
+
+/** What a person does to cells. */
+export class Labeller {
+  /**
+   * @param {object} parts
+   * @param {import("./tiles.js").Tiles} parts.tiles
+   * @param {import("./classes.js").ClassPanel} parts.classes
+   * @param {import("./history.js").History} parts.history
+   * @param {import("./save_queue.js").SaveQueue} parts.queue
+   */
+  constructor(parts) {
+    Object.assign(this, parts);
+  }
+
+  /** Give a class to tiles. @param {HTMLElement[]} tiles @param {string} code */
+  assign(tiles, code) {
+    this.classes.flash(code);
+    return this.#apply("label", tiles, () => ({ class: code, source: "label", by: userName() }));
+  }
+
+  /** Remove the labels of tiles. @param {HTMLElement[]} tiles */
+  remove(tiles) {
+    return this.#apply("label", tiles.filter((tile) => tile.dataset.class), () => NONE);
+  }
+
+  /** Make the predictions of tiles their labels. Labelled tiles keep theirs. @param {HTMLElement[]} tiles */
+  accept(tiles) {
+    const open = this.acceptable(tiles);
+    if (!open.length && tiles.length) toast("Nothing to accept: these cells are labelled or have no prediction.");
+    return this.#apply("accepted", open, (tile) => ({ class: tile.dataset.predicted, source: "accepted", by: userName() }));
+  }
+
+  /** @returns {HTMLElement[]} those without a label and with a prediction @param {HTMLElement[]} tiles */
+  acceptable(tiles) {
+    return tiles.filter((tile) => !tile.dataset.class && tile.dataset.predicted);
+  }
+
+  /** Take back the last step. */
+  undo() {
+    const step = this.history.undo();
+    if (!step) return toast("Nothing to undo.");
+    const changes = step.changes.map(({ cell_id, before, after }) => ({ cell_id, before: after, after: before }));
+    return this.#replay("undo", step, changes);
+  }
+
+  /** Do again what was taken back last. */
+  redo() {
+    const step = this.history.redo();
+    if (!step) return toast("Nothing to redo.");
+    return this.#replay("redo", step, step.changes);
+  }
+
+  /** Show labels of other people, and of our other tabs. @param {{by: string, source?: string, items: object[]}} event */
+  receive({ by, source, items }) {
+    const changes = [];
+    for (const item of items) {
+      if (this.queue.isPending(item.cell_id)) continue;
+      const after = { class: item.class ?? "", source: source ?? "label", by };
+      const tile = this.tiles.get(item.cell_id);
+      changes.push({ cell_id: item.cell_id, before: tile ? annotation(tile) : NONE, after });
+      if (tile) paintAnnotation(tile, after);
+    }
+    this.classes.adjust(changes);
+  }
+
+  /** A step was saved; cells that someone else labelled meanwhile were left alone. */
+  saved(entry, { skipped = [] }) {
+    if (!skipped.length) return;
+    const people = [...new Set(skipped.map((item) => item.by).filter(Boolean))].join(", ");
+    for (const item of skipped) this.receive({ by: item.by ?? "", items: [item] });
+    const why = people ? `labelled meanwhile by ${people}` : "changed meanwhile";
+    toast(`${cells(skipped.length)} not changed: ${why}.`, { kind: "warning" });
+  }
+
+  /** The server refused a step: tiles go back, its words are shown. */
+  refused(entry, error) {
+    const back = entry.changes.map(({ cell_id, before, after }) => ({ cell_id, before: after, after: before }));
+    this.#paint(back.filter((change) => !this.queue.isPending(change.cell_id)));
+    this.classes.adjust(back);
+    if (entry.guarded) this.history.flip(entry.step);
+    else this.history.forget(entry.step);
+    toast(error.message, { kind: "error" });
+  }
+
+  #apply(source, tiles, stateFor) {
+    const changes = tiles
+      .map((tile) => ({ tile, cell_id: cellId(tile), before: annotation(tile), after: stateFor(tile) }))
+      // Giving again the class a person gave changes nothing; confirming an accepted one does.
+      .filter(({ before, after }) => before.class !== after.class || before.source !== after.source);
+    if (!changes.length) return 0;
+    for (const change of changes) {
+      paintAnnotation(change.tile, change.after);
+      delete change.tile;
+    }
+    const action = uuid();
+    this.classes.adjust(changes);
+    this.history.record({ action, changes });
+    this.queue.push({ action, step: action, source, guarded: false, changes });
+    return changes.length;
+  }
+
+  #replay(source, step, changes) {
+    const shown = this.#paint(changes);
+    this.classes.adjust(changes);
+    // What comes back as an accepted prediction must not pass for a label somebody looked at.
+    const sources = new Set(changes.map(({ after }) => after.source).filter(Boolean));
+    const accepted = sources.size === 1 && sources.has("accepted");
+    this.queue.push({ action: uuid(), step: step.action, source: accepted ? "accepted" : source, guarded: true, changes });
+    if (!shown) toast(`${source === "undo" ? "Took back" : "Did again"} the label of ${cells(changes.length)} on another page.`);
+  }
+
+  /** Show changes where the tile still has the state they start from. @returns {number} tiles shown on this page */
+  #paint(changes) {
+    let shown = 0;
+    for (const { cell_id, before, after } of changes) {
+      const tile = this.tiles.get(cell_id);
+      if (!tile) continue;
+      shown += 1;
+      if (tile.dataset.class === before.class) paintAnnotation(tile, after);
+    }
+    return shown;
+  }
+}

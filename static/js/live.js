@@ -1,0 +1,77 @@
+/**
+ * The stream of events of a project. Reconnects by itself; asks for a refresh after every gap, because events were missed.
+ * @module live
+ */
+
+const FIRST_WAIT = 1000;
+const LONGEST_WAIT = 15_000;
+const HIDDEN_MS = 20_000; // a hidden tab gives its connection back: a browser has only six for one server
+
+/** Connection to `/projects/{id}/events`. */
+export class Live {
+  #source = null;
+  #wait = FIRST_WAIT;
+  #timer = 0;
+  #hiddenTimer = 0;
+  #missed = true; // also at first: scores may have come between the making of the page and this connection
+
+  /**
+   * @param {string} url
+   * @param {Record<string, (data: any) => void>} handlers by event name
+   * @param {object} callbacks
+   * @param {() => void} callbacks.onGap events may have been missed
+   * @param {(online: boolean) => void} callbacks.onState
+   */
+  constructor(url, handlers, { onGap, onState }) {
+    Object.assign(this, { url, handlers, onGap, onState });
+    document.addEventListener("visibilitychange", () => this.#visibility());
+    addEventListener("pagehide", () => this.#close());
+    addEventListener("pageshow", (event) => event.persisted && this.#open());
+    this.#open();
+  }
+
+  #open() {
+    this.#close();
+    this.#source = new EventSource(this.url);
+    this.#source.addEventListener("open", () => {
+      this.#wait = FIRST_WAIT;
+      this.onState(true);
+      if (this.#missed) this.onGap();
+      this.#missed = false;
+    });
+    this.#source.addEventListener("error", () => this.#again());
+    for (const [name, handle] of Object.entries(this.handlers)) {
+      this.#source.addEventListener(name, (event) => handle(JSON.parse(event.data)));
+    }
+  }
+
+  /** Without a stream, look at the page again at every attempt: labelling goes on by polling. */
+  #again() {
+    this.#close();
+    this.onState(false);
+    this.#missed = true;
+    this.#timer = setTimeout(() => {
+      this.onGap();
+      this.#open();
+    }, this.#wait);
+    this.#wait = Math.min(this.#wait * 2, LONGEST_WAIT);
+  }
+
+  #close() {
+    clearTimeout(this.#timer);
+    this.#source?.close();
+    this.#source = null;
+  }
+
+  #visibility() {
+    clearTimeout(this.#hiddenTimer);
+    if (document.hidden) {
+      this.#hiddenTimer = setTimeout(() => {
+        this.#missed = true;
+        this.#close();
+      }, HIDDEN_MS);
+    } else if (!this.#source) {
+      this.#open();
+    }
+  }
+}

@@ -1,0 +1,150 @@
+/**
+ * Page of a slide: choose or drop images, watch them being sent, unpacked and embedded.
+ * @module upload
+ */
+import { getFragment, postJson } from "./api.js";
+import { Live } from "./live.js";
+import { localTimes } from "./times.js";
+import { toast } from "./toast.js";
+import { fromDrop, fromInput } from "./upload_files.js";
+import { Sender, Stopped } from "./upload_sender.js";
+
+const REFRESH_MS = 1000; // at most one look per second, however many events come
+const LOOK_AGAIN_MS = 15_000; // a sender that has fallen silent sends no event
+
+const zone = document.getElementById("upload");
+const element = (id) => document.getElementById(id);
+const megabytes = (bytes) => `${(bytes / 1e6).toLocaleString("en", { maximumFractionDigits: bytes < 1e7 ? 1 : 0 })} MB`;
+const fileCount = (count) => (count === 1 ? "1 file" : `${count.toLocaleString("en")} files`);
+let sender = null;
+let queue = Promise.resolve();
+let continued = null; // id of the upload the next chosen files belong to
+
+document.documentElement.classList.add("has-script");
+element("choosers").hidden = false;
+
+// Choosing and dropping
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-choose]");
+  if (!button) return;
+  continued = button.dataset.continue ?? null;
+  element(button.dataset.choose).click();
+});
+for (const id of ["choose-files", "choose-folder"]) {
+  element(id).addEventListener("change", ({ target }) => {
+    enqueue(fromInput(target.files), continued);
+    continued = null;
+    target.value = ""; // so that choosing the same files again is a change
+  });
+}
+zone.addEventListener("dragover", (event) => {
+  event.preventDefault();
+  zone.classList.add("is-over");
+});
+for (const name of ["dragleave", "drop"]) zone.addEventListener(name, () => zone.classList.remove("is-over"));
+zone.addEventListener("drop", async (event) => {
+  event.preventDefault();
+  try {
+    enqueue(await fromDrop(event.dataTransfer), null);
+  } catch (error) {
+    toast(`The dropped folder could not be read: ${error.message}`, { kind: "error" });
+  }
+});
+// A file dropped beside the zone would replace the page.
+for (const name of ["dragover", "drop"]) addEventListener(name, (event) => event.preventDefault());
+
+// Sending
+
+function enqueue(files, uploadId) {
+  if (!files.length) return;
+  queue = queue.then(() => send(files, uploadId));
+}
+
+async function send(files, uploadId) {
+  const bytes = files.reduce((sum, { file }) => sum + file.size, 0);
+  element("sending").hidden = false;
+  element("sending-label").textContent = "Sending";
+  element("sending-stop").hidden = false;
+  say("You may close this page once everything is sent.");
+  try {
+    const id = uploadId ?? (await begin(files.length, bytes)).id;
+    sender = new Sender(id, files, {
+      onProgress: (state) => show(state, files.length, bytes),
+      onTrouble: (problem) => say(problem || "You may close this page once everything is sent."),
+    });
+    show({ files: 0, bytes: 0 }, files.length, bytes);
+    await sender.run();
+    element("sending-label").textContent = "Sent";
+    say(summary(files.length, sender.unreadable));
+  } catch (error) {
+    if (!(error instanceof Stopped)) toast(error.message, { kind: "error", seconds: 0 });
+    say(error instanceof Stopped ? "Stopped. What arrived is kept." : error.message);
+  } finally {
+    sender = null;
+    element("sending-stop").hidden = true;
+    refresh();
+  }
+}
+
+function begin(files, bytes) {
+  return postJson(`/slides/${zone.dataset.slide}/uploads`, { expected_files: files, expected_bytes: bytes });
+}
+
+function summary(count, unreadable) {
+  const sent = `${fileCount(count - unreadable.length)} sent; the server goes on by itself, you may leave.`;
+  if (!unreadable.length) return sent;
+  return `${sent} Not readable any more on this computer: ${unreadable.slice(0, 5).join(", ")}${unreadable.length > 5 ? ", …" : ""}`;
+}
+
+function show({ files, bytes }, allFiles, allBytes) {
+  const bar = element("sending-bar");
+  bar.max = Math.max(1, allBytes);
+  bar.value = Math.min(bytes, bar.max);
+  element("sending-count").textContent =
+    `${files.toLocaleString("en")} of ${fileCount(allFiles)}, ${megabytes(Math.min(bytes, allBytes))} of ${megabytes(allBytes)}`;
+}
+
+function say(text) {
+  if (element("sending-note").textContent !== text) element("sending-note").textContent = text;
+}
+
+element("sending-stop").addEventListener("click", () => sender?.stop());
+addEventListener("beforeunload", (event) => sender && event.preventDefault());
+addEventListener("pagehide", () => sender?.leave());
+
+// What the server is doing
+
+let timer = 0;
+
+function refresh() {
+  timer ||= setTimeout(async () => {
+    try {
+      const page = await getFragment(location.pathname);
+      replaceProgress(page.getElementById("progress"));
+    } catch (error) {
+      if (error.status === 401) location.reload();
+    } finally {
+      timer = 0;
+    }
+  }, REFRESH_MS);
+}
+
+/** Put the new state in place; opened lists stay open and the keyboard stays where it is. */
+function replaceProgress(fresh) {
+  const old = element("progress");
+  if (fresh) localTimes(fresh);
+  if (!fresh || fresh.outerHTML === old.outerHTML) return;
+  for (const { id } of old.querySelectorAll("details[open]")) fresh.querySelector(`#${id}`)?.setAttribute("open", "");
+  const focusable = (root) => [...root.querySelectorAll("a, button, summary")];
+  const label = (node) => `${node.closest("[id]").id} ${node.textContent}`;
+  const focused = old.contains(document.activeElement) ? label(document.activeElement) : null;
+  old.replaceWith(fresh);
+  if (focused) focusable(fresh).find((node) => label(node) === focused)?.focus();
+}
+
+new Live(`/projects/${zone.dataset.project}/events`, { upload: refresh, embedding: refresh, job: refresh }, {
+  onGap: refresh,
+  onState: () => {},
+});
+setInterval(() => element("progress").dataset.busy === "1" && refresh(), LOOK_AGAIN_MS);

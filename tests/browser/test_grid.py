@@ -1,0 +1,232 @@
+"""The grid under the hands of several people, by keyboard alone, and while the server goes away."""
+
+import io
+import zipfile
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+from playwright.sync_api import BrowserContext, Locator, Page, expect
+
+from tests.browsing import shown_secret
+from tests.factories import cell_image, numbers
+from tests.live import PASSWORD, Browser, Installation, until
+
+LOOKS = ("NGS", "LYT")
+CELLS = 230  # a full page of 200 and a second one
+SECONDS = 120
+
+
+@pytest.fixture(scope="module")
+def maria(running: Installation) -> Iterator[Browser]:
+    with closing(running.browser()) as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def tom(running: Installation, maria: Browser) -> Iterator[Browser]:
+    """A second person who sees all projects."""
+    link = shown_secret(maria.submit("/accounts", {"role": "manager"}, "/accounts/invitations"))  # type: ignore[arg-type]
+    with closing(Browser(running.url)) as browser:
+        form = {"name": "Tom", "email": "tom@lab.example", "password": PASSWORD, "repeated": PASSWORD}
+        browser.submit(link.removeprefix(running.url), form)
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def archive() -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        for number in range(CELLS):
+            look = LOOKS[number % 2]
+            file.writestr(f"{look}-{number}.png", cell_image(look, number))
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def grid(maria: Browser, archive: bytes) -> str:
+    """The path of the grid of a fresh project whose cells are embedded."""
+    with closing(maria.rest()) as rest:
+        classes = [{"code": look, "name": look, "key": look[0].lower()} for look in LOOKS]
+        project = (
+            rest.post("projects", json={"name": f"Lab {next(numbers)}", "classes": classes})
+            .raise_for_status()
+            .json()["id"]
+        )
+        scanner = rest.post(f"projects/{project}/scanners", json={"name": "S"}).raise_for_status().json()["id"]
+        slide = {"accession": "A", "scanner_id": scanner}
+        path = f"slides/{rest.post(f'projects/{project}/slides', json=slide).raise_for_status().json()['id']}"
+        rest.post(f"{path}/images", files={"files": ("cells.zip", archive)}).raise_for_status()
+        until(lambda: rest.get(path).json()["counts"]["embedded"] == CELLS, SECONDS, "the cells are not embedded")
+    return f"/projects/{project}/cells"
+
+
+@pytest.fixture
+def page(page: Page, maria: Browser) -> Page:
+    """The tab of the first manager."""
+    sign_in(page, maria)
+    return page
+
+
+@pytest.fixture
+def other(context: BrowserContext, running: Installation, tom: Browser) -> Iterator[Page]:
+    """A tab of the second person, in a browser of their own."""
+    assert context.browser
+    with context.browser.new_context(base_url=running.url) as theirs:
+        tab = theirs.new_page()
+        sign_in(tab, tom)
+        yield tab
+
+
+def sign_in(page: Page, person: Browser) -> None:
+    cookie = {"name": "fiftycells", "value": person.cookies["fiftycells"], "url": str(person.base_url)}
+    page.context.add_cookies([cookie])  # type: ignore[list-item]
+
+
+def key(tile: Locator) -> str:
+    """The right class key for a cell: the first letter of its file name."""
+    return (tile.get_attribute("data-name") or "")[0].lower()
+
+
+def label_by_keys(page: Page, count: int) -> None:
+    """Label from the focused cell on; the keyboard goes on by itself."""
+    page.keyboard.press("ArrowRight")  # from anywhere on the page into the grid
+    for _ in range(count):
+        page.keyboard.press(key(page.locator(".tile:focus")))
+
+
+def saved(page: Page) -> None:
+    expect(page.locator("#save-state")).to_have_text("Saved", timeout=SECONDS * 1000)
+
+
+def labelled(page: Page) -> Locator:
+    return page.locator('.tile:not([data-class=""])')
+
+
+def accepted(page: Page) -> Locator:
+    return page.locator('.tile[data-source="accepted"]')
+
+
+def predicted(page: Page) -> None:
+    """Wait until a classifier has scored all cells of the page."""
+    expect(page.locator('.tile[data-predicted=""]')).to_have_count(0, timeout=SECONDS * 1000)
+
+
+def test_the_keyboard_alone_labels_and_accepts(page: Page, grid: str) -> None:
+    page.goto(f"{grid}?order=newest")
+    label_by_keys(page, 4)
+    predicted(page)
+    page.keyboard.press("Shift+A")
+    expect(labelled(page)).to_have_count(200)
+    expect(accepted(page)).to_have_count(196)
+    assert page.locator('[data-command="accept-page"]').is_disabled()
+
+
+def test_undo_goes_back_over_pages_and_reloads(page: Page, grid: str) -> None:
+    page.goto(f"{grid}?order=newest")
+    label_by_keys(page, 4)
+    predicted(page)
+    page.keyboard.press("Shift+A")
+    page.keyboard.press("PageDown")
+    expect(page.locator(".tile")).to_have_count(CELLS - 200)
+    label_by_keys(page, 1)
+    saved(page)
+
+    page.reload()
+    expect(labelled(page)).to_have_count(1)
+    page.keyboard.press("Control+z")
+    expect(labelled(page)).to_have_count(0)
+    page.keyboard.press("Control+z")
+    expect(page.get_by_text("Took back the label of 196 cells on another page.")).to_be_visible()
+    page.keyboard.press("PageUp")
+    expect(labelled(page)).to_have_count(4)
+    page.keyboard.press("Control+y")
+    expect(accepted(page)).to_have_count(196)
+    saved(page)
+    page.reload()
+    expect(accepted(page)).to_have_count(196)
+    for _ in range(5):
+        page.keyboard.press("Control+z")
+    expect(labelled(page)).to_have_count(0)
+    saved(page)
+
+
+def test_two_people_see_each_others_labels_and_neither_undoes_the_others(page: Page, other: Page, grid: str) -> None:
+    for tab in (page, other):
+        tab.goto(f"{grid}?order=newest")
+        expect(tab.locator("#live-state")).to_have_text("")
+    cell = f'[data-cell-id="{page.locator(".tile").first.get_attribute("data-cell-id")}"]'
+    mine, theirs = page.locator(cell), other.locator(cell)
+    mine.hover()
+    page.keyboard.press("n")
+    expect(theirs).to_have_attribute("data-class", "NGS")
+    expect(theirs).to_have_attribute("data-by", "Maria")
+    expect(other.locator('[data-class-code="NGS"] .class-count b')).to_have_text("1")
+
+    theirs.hover()
+    other.keyboard.press("l")
+    expect(mine).to_have_attribute("data-class", "LYT")
+    page.keyboard.press("Control+z")
+    expect(page.get_by_text("1 cell not changed: labelled meanwhile by Tom.")).to_be_visible()
+    expect(mine).to_have_attribute("data-class", "LYT")
+    expect(theirs).to_have_attribute("data-class", "LYT")
+
+
+def test_the_order_follows_and_what_is_touched_stays(page: Page, grid: str) -> None:
+    page.goto(f"{grid}?order=novel")  # two looks so different leave no cell uncertain
+    label_by_keys(page, 6)
+    expect(page.locator("#grid")).to_have_attribute("data-labels", "6", timeout=SECONDS * 1000)
+    page.reload()
+    cell = page.locator(f'[data-cell-id="{page.locator(".tile").nth(20).get_attribute("data-cell-id")}"]')
+    cell.hover()
+    before, place = order(page), cell.bounding_box()
+    page.keyboard.press(key(cell))
+    expect(page.locator("#grid")).to_have_attribute("data-labels", "7", timeout=SECONDS * 1000)
+
+    after = order(page)
+    touched = before.index(cell.get_attribute("data-cell-id") or "") + 1
+    assert cell.bounding_box() == place
+    assert after[:touched] == before[:touched]
+    assert after[touched:] != before[touched:]
+    page.mouse.move(0, 0)
+    page.reload()
+    below = after[60:]  # the rows under the touched one stand as on a page opened afresh
+    following = [found for found in order(page) if found in below]
+    assert following == below[: len(following)]
+
+
+def order(page: Page) -> list[str]:
+    """The ids of the cells as they stand on the page."""
+    ids: list[str] = page.evaluate("[...document.querySelectorAll('.tile')].map(tile => tile.dataset.cellId)")
+    return ids
+
+
+def test_labels_wait_for_a_server_that_is_away(page: Page, grid: str, running: Installation) -> None:
+    page.goto(f"{grid}?order=newest")
+    expect(page.locator("#live-state")).to_have_text("")
+    label_by_keys(page, 1)
+    saved(page)
+    running.stop()
+    label_by_keys(page, 3)
+    expect(labelled(page)).to_have_count(4)
+    expect(page.locator("#save-state")).to_contain_text("Not saved: no connection. Trying again in")
+    expect(page.locator("#live-state")).to_contain_text("Live updates paused")
+    running.start()
+    saved(page)
+    expect(page.locator("#live-state")).to_have_text("")
+    page.reload()
+    expect(labelled(page)).to_have_count(4)
+
+
+def test_labels_wait_for_a_person_whose_session_has_ended(page: Page, grid: str, maria: Browser) -> None:
+    page.goto(f"{grid}?order=newest")
+    expect(page.locator("#live-state")).to_have_text("")
+    page.context.clear_cookies()
+    label_by_keys(page, 2)
+    expect(page.locator("#save-state")).to_contain_text("Signed out, your labels are kept.")
+    expect(page.get_by_role("link", name="Sign in in a new tab").first).to_be_visible()
+    sign_in(page, maria)
+    page.evaluate("dispatchEvent(new Event('focus'))")  # back from the other tab
+    saved(page)
+    page.reload()
+    expect(labelled(page)).to_have_count(2)

@@ -1,0 +1,164 @@
+"""Heads keep scikit-learn's promises, work from the first few labels on, and reload bit by bit."""
+
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.utils.estimator_checks import check_estimator
+
+from workers.ml.artifacts import ArtifactError, dump_head, load_head
+from workers.ml.evaluation import balanced_interval, cross_validate, expected_calibration_error, jeffreys
+from workers.ml.heads import CHUNK, HEADS, make_head, score
+from workers.ml.lda import ShrinkageLDA
+
+CARD = {"encoder_sha256": "e", "classes": ["BAS", "EOS"], "labels_sha256": "l", "git_revision": None}
+
+
+def cells(counts: dict[str, int], dim: int = 16, apart: float = 1.0, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Gaussian classes of unequal size around random means."""
+    rng = np.random.default_rng(seed)
+    means = rng.normal(size=(len(counts), dim)) * apart
+    y = np.repeat(list(counts), list(counts.values()))
+    X = np.repeat(means, list(counts.values()), axis=0) + rng.normal(size=(len(y), dim))
+    return X, y
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_keeps_the_promises_of_scikit_learn(name):
+    check_estimator(make_head(name), on_skip=None)
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_learns_and_reloads_to_the_last_bit(name):
+    X, y = cells({"BAS": 20, "EOS": 12, "LYT": 9})
+    head = make_head(name).fit(X, y)
+    data = dump_head(head, CARD)
+    reloaded, card = load_head(data)
+    fresh, truth = cells({"BAS": 50, "EOS": 50, "LYT": 50})
+    assert (head.predict(fresh) == truth).mean() > 0.8
+    assert (reloaded.predict_proba(fresh) == head.predict_proba(fresh)).all()
+    assert (reloaded.predict(fresh) == head.predict(fresh)).all()
+    ours, theirs = score(head, fresh.astype(np.float16)), score(reloaded, fresh.astype(np.float16))
+    assert (ours.proba == theirs.proba).all()
+    assert (ours.novelty == theirs.novelty).all()
+    assert card.items() >= CARD.items()
+    assert "scikit-learn" in card["versions"]
+
+
+def test_files_that_are_no_heads_are_refused():
+    X, y = cells({"BAS": 4, "EOS": 4})
+    data = dump_head(ShrinkageLDA().fit(X, y), CARD)
+    assert load_head(data)[0].classes_.tolist() == ["BAS", "EOS"]
+    evil = data.replace(b"ShrinkageLDA", b"subprocessXX")
+    for broken in (b"", b"x" * 50, data[:-3], data[:40], evil):
+        with pytest.raises(ArtifactError):
+            load_head(broken)
+    with pytest.raises(TypeError, match="cannot be stored"):
+        dump_head(object(), CARD)
+
+
+def test_unknown_head_names_the_known():
+    with pytest.raises(ValueError, match="paper-lr"):
+        make_head("xgboost")
+
+
+@pytest.mark.parametrize("counts", [{"a": 2, "b": 2}, {"a": 1, "b": 1}, {"a": 1, "b": 60}, {"a": 3, "b": 50, "c": 2}])
+def test_ours_works_from_very_few_and_unequal_labels(counts):
+    X, y = cells(counts, dim=128, apart=2)
+    head = ShrinkageLDA().fit(X, y)
+    proba = head.predict_proba(X)
+    assert np.isfinite(proba).all()
+    assert np.isfinite(head.novelty(X)).all()
+    np.testing.assert_allclose(proba.sum(1), 1)
+    assert (head.predict(X) == y).all()
+
+
+def test_ours_survives_copies_and_constant_features():
+    X = np.repeat([[0.0, 1.0, 5.0], [1.0, 0.0, 5.0]], 3, axis=0)
+    head = ShrinkageLDA().fit(X, list("aaabbb"))
+    assert head.predict(X).tolist() == list("aaabbb")
+    assert np.isfinite(head.novelty(X + 1)).all()
+    with pytest.raises(ValueError, match="two classes"):
+        ShrinkageLDA().fit(X, ["a"] * 6)
+
+
+def test_a_rare_class_is_not_swallowed_by_a_frequent_one():
+    X, y = cells({"NGS": 400, "BAS": 8}, apart=0.8)
+    fresh, truth = cells({"NGS": 200, "BAS": 200}, apart=0.8)
+    head = ShrinkageLDA().fit(X, y)
+    assert (head.predict(fresh) == truth)[truth == "BAS"].mean() > 0.85
+
+
+def test_probabilities_are_calibrated_where_classes_overlap():
+    X, y = cells({"a": 50, "b": 50, "c": 50}, dim=64, apart=0.25)
+    fresh, truth = cells({"a": 700, "b": 700, "c": 700}, dim=64, apart=0.25)
+    head = ShrinkageLDA().fit(X, y)
+    codes = np.searchsorted(head.classes_, truth)
+    calibrated = expected_calibration_error(codes, head.predict_proba(fresh))
+    head.temperature_ = 1.0
+    assert calibrated < 0.08
+    assert calibrated < expected_calibration_error(codes, head.predict_proba(fresh))
+
+
+def test_novelty_passes_known_cells_and_finds_a_class_it_never_saw():
+    X, y = cells({"a": 50, "b": 50, "new": 50}, dim=32)
+    fresh, truth = cells({"a": 300, "b": 300, "new": 300}, dim=32, seed=0)
+    known = y != "new"
+    novelty = ShrinkageLDA().fit(X[known], y[known]).novelty(fresh)
+    assert 0.85 < (novelty[truth != "new"] <= 1).mean() <= 1
+    assert np.median(novelty[truth == "new"]) > np.quantile(novelty[truth != "new"], 0.95)
+
+
+def test_scoring_a_mapped_matrix_equals_scoring_it_at_once(tmp_path):
+    X, y = cells({"a": 20, "b": 20})
+    head = ShrinkageLDA().fit(X, y)
+    rows = CHUNK * 2 + 5
+    matrix = np.memmap(tmp_path / "matrix", np.float16, "w+", shape=(rows, 16))
+    matrix[:] = np.random.default_rng(0).normal(size=(rows, 16))
+    scores = score(head, matrix)
+    whole = np.asarray(matrix, np.float32)
+    assert scores.proba.dtype == scores.novelty.dtype == np.float16
+    np.testing.assert_allclose(scores.proba, head.predict_proba(whole), atol=1e-3)
+    np.testing.assert_allclose(scores.novelty, head.novelty(whole), rtol=2e-3)
+    assert score(head, matrix[:0]).proba.shape == (0, 2)
+
+
+def test_cross_validation_agrees_with_fresh_cells():
+    X, y = cells({"a": 50, "b": 50, "c": 50}, apart=0.5)
+    fresh, truth = cells({"a": 500, "b": 500, "c": 500}, apart=0.5)
+    evaluation = cross_validate(X, y, ShrinkageLDA)
+    real = (ShrinkageLDA().fit(X, y).predict(fresh) == truth).mean()
+    low, high = evaluation.balanced_accuracy_interval
+    assert low < real < high
+    assert low < evaluation.balanced_accuracy < high
+    assert evaluation.confusion.sum() == evaluation.held_out == 150
+    assert (evaluation.proba == cross_validate(X, y, ShrinkageLDA).proba).all()
+
+
+def test_cross_validation_with_fewer_labels_than_folds():
+    X, y = cells({"a": 30, "b": 3, "c": 1}, apart=2)
+    evaluation = cross_validate(X, y, ShrinkageLDA)
+    assert evaluation.confusion.sum(1).tolist() == [30, 3, 0]
+    assert evaluation.notes == ["c: its only label was not held out"]
+    assert np.isnan(evaluation.recall[2])
+    assert evaluation.recall_interval[1][0] < 0.6  # three labels prove little, even all three right
+    with pytest.raises(ValueError, match="two classes"):
+        cross_validate(*cells({"a": 9, "b": 1}), ShrinkageLDA)
+
+
+def test_intervals_are_honest_for_few_labels():
+    assert jeffreys(5, 5)[1] == 1
+    assert 0.6 < jeffreys(5, 5)[0] < 0.7
+    rights = np.random.default_rng(0).binomial(10, 0.8, 2000)
+    covered = np.mean([low <= 0.8 <= high for low, high in (jeffreys(int(right), 10) for right in rights)])
+    assert 0.92 < covered < 0.99
+    few, many = balanced_interval(np.array([2, 2]), np.array([2, 2])), balanced_interval(*np.full((2, 2), 50))
+    assert few[0] < 0.7 < 0.95 < many[0]
+
+
+def test_no_warning_reaches_the_log():
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for name in HEADS:
+            make_head(name).fit(*cells({"a": 6, "b": 6}))
+    assert not caught

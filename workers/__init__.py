@@ -1,0 +1,1 @@
+"""What computes: job handlers around workers.ml, run by the embedded worker or by Celery."""

@@ -1,0 +1,235 @@
+"""Fitting the assist classifier of a project and scoring all its cells."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import partial
+from io import BytesIO
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors.numpy import save
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app import jobs
+from app.cells.index import Columns, columns_of
+from app.db import now, reading
+from app.events import publish
+from app.models import Annotation, CellClass, Classifier, Encoder, Project
+from app.models.project import lock
+from app.storage import get_storage
+from workers.matrix import Vectors, matrix_of
+from workers.ml.artifacts import dump_head
+from workers.ml.evaluation import cross_validate
+from workers.ml.heads import make_head, score
+from workers.runner import Task
+
+HEAD = "ours"
+FEWEST_LABELS = 2  # a class with fewer is left out: nothing could be held out to calibrate on
+FEWEST_CLASSES = 2
+KEEP_SCORES = 3  # newest score tables of a project that stay; a page may still be reading the one before
+
+
+@dataclass
+class Material:
+    """What one fit works on: n cells in the order of their ids with their matrix `rows`, m of them labelled (`y`)."""
+
+    project_id: int
+    encoder_id: int
+    encoder_sha256: str
+    cell_ids: npt.NDArray[np.int64]
+    rows: npt.NDArray[np.int64]
+    vectors: Vectors
+    labelled: npt.NDArray[np.int64]  # cell ids of X
+    y: npt.NDArray[np.str_]
+    newest_annotation_id: int
+
+    @property
+    def X(self) -> npt.NDArray[np.float32]:
+        """Embeddings of the labelled cells."""
+        places = np.searchsorted(self.cell_ids, self.labelled)
+        return np.asarray(self.vectors[self.rows[places]], np.float32)
+
+    @property
+    def X_all(self) -> Vectors:
+        """Embeddings of all cells; a view of the file where the rows lie in sequence."""
+        first = int(self.rows[0])
+        in_sequence = np.array_equal(self.rows, np.arange(first, first + len(self.rows)))
+        return self.vectors[first : first + len(self.rows)] if in_sequence else self.vectors[self.rows]
+
+
+def fit(task: Task) -> None:
+    """Fit on the present labels, score every embedded cell, publish both, then evaluate by cross-validation."""
+    started = perf_counter()
+    with reading() as session:
+        material = _material(session, task.project_id)
+    if material is None:
+        return
+    X, y = material.X, material.y
+    head = make_head(HEAD).fit(X, y)
+    table = _score_table(head, material)
+    seconds = perf_counter() - started
+    classifier_id = _publish(task, material, head, table, seconds)
+    with reading() as session:
+        if classifier_id is None or jobs.is_queued(session, f"fit:{task.project_id}"):
+            return  # the evaluation is left to the fit of newer labels
+    metrics = _metrics(X, y)
+    with task.transaction() as session:
+        classifier = session.get_one(Classifier, classifier_id)
+        classifier.metrics = metrics
+        publish(session, task.project_id, "metrics", {"version": classifier.version})
+
+
+def _material(session: Session, project_id: int) -> Material | None:
+    """Collect labels and embeddings; None while there are too few labels."""
+    project = session.get_one(Project, project_id)
+    newest = session.scalar(select(func.max(Annotation.id)).where(Annotation.project_id == project_id))
+    columns = columns_of(session, project_id)
+    matrix = matrix_of(session.get_one(Encoder, project.encoder_id))
+    rows = matrix.rows(columns.image_ids)
+    embedded = rows >= 0
+    codes = _codes(session, project_id, columns, embedded)
+    labelled = np.flatnonzero(codes != "")
+    if len(np.unique(codes[labelled])) < FEWEST_CLASSES:
+        return None
+    return Material(
+        project_id=project_id,
+        encoder_id=project.encoder_id,
+        encoder_sha256=matrix.encoder_sha256,
+        cell_ids=columns.cell_ids[embedded],
+        rows=rows[embedded],
+        vectors=matrix.vectors,
+        labelled=columns.cell_ids[labelled],
+        y=codes[labelled],
+        newest_annotation_id=newest or 0,
+    )
+
+
+def _codes(
+    session: Session, project_id: int, columns: Columns, embedded: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.str_]:
+    """Return the class code of each cell, "" where it has none, no embedding, or too few companions."""
+    query = select(CellClass.id, CellClass.code).where(CellClass.project_id == project_id)
+    by_id: dict[int, str] = {row.id: row.code for row in session.execute(query)}
+    codes = np.full(len(columns), "", dtype=f"<U{max([1, *map(len, by_id.values())])}")
+    usable = np.flatnonzero((columns.class_ids > 0) & embedded)
+    ids, counts = np.unique(columns.class_ids[usable], return_counts=True)
+    for class_id in ids[counts >= FEWEST_LABELS]:
+        codes[usable[columns.class_ids[usable] == class_id]] = by_id[class_id]
+    return codes
+
+
+def _score_table(head: Any, material: Material) -> dict[str, npt.NDArray[Any]]:
+    """Score all cells. Arrays of n cells in the order of their ids; docs/score-tables.md describes the file."""
+    scores = score(head, material.X_all)
+    top = np.partition(scores.proba.astype(np.float32), -2, axis=1)[:, -2:]
+    return {
+        "cell_ids": material.cell_ids,
+        "proba": scores.proba,
+        "novelty": scores.novelty,
+        "predicted": scores.proba.argmax(1).astype(np.int16),
+        "confidence": top[:, 1].astype(np.float16),
+        "margin": (top[:, 1] - top[:, 0]).astype(np.float16),
+    }
+
+
+def _publish(
+    task: Task, material: Material, head: Any, table: dict[str, npt.NDArray[Any]], seconds: float
+) -> int | None:
+    """Store head and score table, then make them the newest version in one transaction.
+
+    Returns the classifier's id, None where a fit of newer material was faster.
+    """
+    storage = get_storage()
+    labels = json.dumps([material.labelled.tolist(), material.y.tolist()])
+    card = {
+        "encoder_sha256": material.encoder_sha256,
+        "labels_sha256": hashlib.sha256(labels.encode()).hexdigest(),
+        "cell_ids": material.labelled.tolist(),
+        "classes_of_cells": material.y.tolist(),
+    }
+    artifact = storage.put("classifiers", BytesIO(dump_head(head, card)))
+    scores = storage.put("scores", BytesIO(save(table)))
+    counts = np.bincount(table["predicted"], minlength=len(head.classes_)).tolist()
+    with task.transaction() as session:
+        lock(session, task.project_id)
+        before = _newest(session, task.project_id)
+        if _is_outdated(session, material, before):
+            return None
+        version = before.version + 1 if before else 1
+        classifier = Classifier(
+            project_id=task.project_id,
+            encoder_id=material.encoder_id,
+            version=version,
+            state="assist",
+            head=HEAD,
+            classes=[str(code) for code in head.classes_],
+            labels=len(material.y),
+            labels_sha256=card["labels_sha256"],
+            newest_annotation_id=material.newest_annotation_id,
+            cells_scored=len(material.cell_ids),
+            predicted=dict(zip(map(str, head.classes_), counts, strict=True)),
+            artifact=artifact.sha256,
+            scores=scores.sha256,
+            fit_seconds=seconds,
+            created_at=now(),
+        )
+        session.add(classifier)
+        session.flush()
+        news = {
+            "version": version,
+            "classifier_id": classifier.id,
+            "newest_annotation_id": classifier.newest_annotation_id,
+        }
+        publish(session, task.project_id, "scores", news)
+        old = _old_tables(session, task.project_id, version)
+    for sha256 in old:
+        storage.delete(f"scores/{sha256}")
+    return classifier.id
+
+
+def _newest(session: Session, project_id: int) -> Classifier | None:
+    query = select(Classifier).where(Classifier.project_id == project_id)
+    return session.scalar(query.order_by(Classifier.version.desc()).limit(1))
+
+
+def _is_outdated(session: Session, material: Material, newest: Classifier | None) -> bool:
+    """Say whether the project has gone on: a queued fit may run beside one that has begun, and end before it."""
+    if session.get_one(Project, material.project_id).encoder_id != material.encoder_id:
+        return True
+    if newest is None or newest.encoder_id != material.encoder_id:
+        return False
+    present = (material.newest_annotation_id, len(material.cell_ids))
+    return (newest.newest_annotation_id, newest.cells_scored) > present
+
+
+def _old_tables(session: Session, project_id: int, version: int) -> list[str]:
+    """Let go of the score tables of old assist versions; returns those that nothing else refers to."""
+    query = select(Classifier).where(Classifier.project_id == project_id, Classifier.scores.is_not(None))
+    classifiers = session.scalars(query).all()
+    old = [each for each in classifiers if each.state == "assist" and each.version <= version - KEEP_SCORES]
+    # Equal labels give equal tables, so a table may be that of an activated version as well.
+    shared = {classifier.scores for classifier in classifiers if classifier not in old}
+    gone = [c.scores for c in old if c.scores and c.scores not in shared]
+    for classifier in old:
+        classifier.scores = None
+    return gone
+
+
+def _metrics(X: npt.NDArray[np.float32], y: npt.NDArray[np.str_]) -> dict[str, Any]:
+    """Cross-validated figures as JSON; classes in the order of `classes`, rows of `confusion` are the labels."""
+    found = cross_validate(X, y, partial(make_head, HEAD))
+    return {
+        "classes": found.classes,
+        "held_out": found.held_out,
+        "confusion": found.confusion.tolist(),
+        "recall": [None if np.isnan(value) else value for value in found.recall.tolist()],
+        "recall_interval": [list(interval) for interval in found.recall_interval],
+        "balanced_accuracy": found.balanced_accuracy,
+        "interval": list(found.balanced_accuracy_interval),
+        "calibration_error": found.calibration_error,
+        "notes": found.notes,
+    }

@@ -1,0 +1,67 @@
+"""What has to happen now and then: lost leases, lost messages, old events and old answers."""
+
+import logging
+from datetime import timedelta
+from time import monotonic, sleep
+
+from sqlalchemy import delete, select
+
+from app import events, jobs
+from app.config import get_settings
+from app.db import connect, now, reading, transaction
+from app.jobs import Job
+from app.models import IdempotencyKey
+
+PRUNE_EVERY = 3600.0  # seconds
+KEEP_JOBS = timedelta(days=30)
+KEEP_ANSWERS = timedelta(hours=24)
+
+log = logging.getLogger(__name__)
+
+
+class Housekeeper:
+    """Call `tick` often; it does each chore when its time has come."""
+
+    def __init__(self) -> None:
+        self._swept = self._pruned = 0.0
+
+    def tick(self) -> None:
+        """Sweep leases every third of their length, prune every hour."""
+        if monotonic() - self._swept > get_settings().lease_seconds / 3:
+            self._swept = monotonic()
+            sweep()
+        if monotonic() - self._pruned > PRUNE_EVERY:
+            self._pruned = monotonic()
+            prune()
+
+
+def sweep() -> None:
+    """Take back jobs whose worker is silent and send ids the broker may have lost."""
+    with reading() as session:
+        if session.scalar(select(Job.id).where(Job.state.in_(("queued", "running"))).limit(1)) is None:
+            return
+    with transaction() as session:
+        if taken := jobs.sweep(session):
+            log.warning("took back %s jobs whose worker was silent", taken)
+
+
+def prune() -> None:
+    """Forget old events, finished jobs and stored answers."""
+    with transaction() as session:
+        events.prune(session)
+        session.execute(delete(Job).where(Job.state == "done", Job.finished_at < now() - KEEP_JOBS))
+        session.execute(delete(IdempotencyKey).where(IdempotencyKey.created_at < now() - KEEP_ANSWERS))
+
+
+def main() -> None:
+    """Run the sweeper as a service beside Celery workers."""
+    logging.basicConfig(level=logging.INFO)
+    connect(get_settings().resolved_database_url)
+    housekeeper = Housekeeper()
+    while True:
+        housekeeper.tick()
+        sleep(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Machine learning on plain arrays and bytes; imports nothing of ours outside this package."""

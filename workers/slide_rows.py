@@ -1,0 +1,200 @@
+"""What unpacking writes to the database: each function is one transaction of a job that is still ours."""
+
+import io
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from sqlalchemy import func, select, text
+from sqlalchemy.orm import Session
+
+from app import jobs
+from app.db import insert_into, now
+from app.models import Cell, Embedding, Image, Project, Refusal, Slide, Upload, UploadPart
+from app.models.project import lock
+from app.slides.queries import progress
+from app.slides.service import tell
+from app.storage import get_storage
+from workers.archives import Member
+from workers.runner import Task
+
+LISTED_REFUSALS = 1000  # per upload; further ones are only counted
+
+
+class OvertakenError(Exception):
+    """Another job of the same upload has stored these members already."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A decoded image; `format` is Pillow's name of it."""
+
+    sha256: str
+    format: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a member: an image, the reason why it is refused, or None if it was passed over."""
+
+    part_id: int
+    member: Member
+    result: Found | str | None
+
+
+def mark(task: Task, part_id: int, index: int | None) -> None:
+    """Note which member of a part is being tried by itself, if any, and for which time."""
+    with task.transaction() as session:
+        part = session.get_one(UploadPart, part_id)
+        part.strikes = part.strikes + 1 if index == part.trying else 1
+        part.trying = index
+
+
+def store(task: Task, upload_id: int, batch: Sequence[Outcome]) -> None:
+    """Store a batch: originals first, then all rows at once. Raises OvertakenError and LeaseLostError.
+
+    The originals may be left without rows by a crash in between; the next attempt finds them.
+    """
+    images: dict[str, Outcome] = {}
+    for outcome in batch:
+        if isinstance(outcome.result, Found):
+            images.setdefault(outcome.result.sha256, outcome)
+    get_storage().put_many("images", [io.BytesIO(outcome.member.data or b"") for outcome in images.values()])
+    with task.transaction() as session:
+        lock(session, task.project_id)
+        upload = session.get_one(Upload, upload_id, with_for_update=True)
+        _advance(session, batch)
+        _count(session, upload, batch, stored=_add_cells(session, upload, images))
+        tell(session, upload, task.project_id)
+        done, total = progress(session, upload_id)
+    task.progress(done, total, f"{done:,} of {total:,} files unpacked")
+
+
+def _advance(session: Session, batch: Sequence[Outcome]) -> None:
+    """Move each part to behind its last member of the batch."""
+    for part_id, outcomes in groupby(batch, key=lambda outcome: outcome.part_id):
+        members = [outcome.member for outcome in outcomes]
+        part = session.get_one(UploadPart, part_id, with_for_update=True)
+        if part.next_member != members[0].index or part.unpacked_at is not None:
+            raise OvertakenError(f"part {part_id} is at {part.next_member}")
+        part.members = members[-1].total
+        part.next_member = members[-1].index + 1
+        if part.next_member == part.members:
+            part.unpacked_at = now()
+
+
+def _add_cells(session: Session, upload: Upload, images: dict[str, Outcome]) -> int:
+    """Make each image a cell of the slide unless it is one; queue the embedding of what is new. Return how many are."""
+    if not images:
+        return 0
+    slide = session.get_one(Slide, upload.slide_id)
+    image_ids, created = _add_images(session, images)
+    rows = [
+        {
+            "project_id": slide.project_id,
+            "slide_id": slide.id,
+            "scanner_id": slide.scanner_id,
+            "image_id": image_ids[sha256],
+            "name": outcome.member.name,
+            "created_at": now(),
+        }
+        for sha256, outcome in images.items()
+    ]
+    insert = insert_into(session, Cell).on_conflict_do_nothing(index_elements=[Cell.slide_id, Cell.image_id])
+    stored = session.scalars(insert.returning(Cell.image_id), rows).all()
+    known = _on_other_slides(session, slide, set(stored) - created)
+    counts = Counter(upload.elsewhere) + Counter(str(slide_id) for slide_id in known.values())
+    upload.elsewhere = dict(counts)
+    # What is on another slide of the project has been queued with that slide.
+    _queue_embedding(session, slide.project_id, [image_id for image_id in stored if image_id not in known])
+    return len(stored)
+
+
+def _add_images(session: Session, images: dict[str, Outcome]) -> tuple[dict[str, int], set[int]]:
+    """Return the image id of each sha256, and the ids of those that are new."""
+    rows = [
+        {
+            "sha256": sha256,
+            "format": outcome.result.format,
+            "width": outcome.result.width,
+            "height": outcome.result.height,
+            "size": outcome.member.size,
+            "created_at": now(),
+        }
+        for sha256, outcome in images.items()
+        if isinstance(outcome.result, Found)
+    ]
+    insert = insert_into(session, Image).on_conflict_do_nothing(index_elements=[Image.sha256])
+    created = set(session.scalars(insert.returning(Image.id), rows))
+    ids = session.execute(select(Image.sha256, Image.id).where(Image.sha256.in_(images)))
+    return {row.sha256: row.id for row in ids}, created
+
+
+def _on_other_slides(session: Session, slide: Slide, image_ids: Collection[int]) -> dict[int, int]:
+    """Return the first other slide of the project that shows each of these images, where there is one."""
+    query = (
+        select(Cell.image_id, func.min(Cell.slide_id))
+        .where(Cell.project_id == slide.project_id, Cell.slide_id != slide.id, Cell.image_id.in_(image_ids))
+        .group_by(Cell.image_id)
+    )
+    return {row[0]: row[1] for row in session.execute(query)}
+
+
+def _queue_embedding(session: Session, project_id: int, image_ids: Sequence[int]) -> None:
+    """Queue embedding by the project's encoder, and by the next one while the project moves to it."""
+    project = session.get_one(Project, project_id)
+    for encoder_id in (project.encoder_id, project.next_encoder_id):
+        if encoder_id is None:
+            continue
+        query = select(Embedding.image_id).where(Embedding.encoder_id == encoder_id, Embedding.image_id.in_(image_ids))
+        seen = set(session.scalars(query))
+        new = [image_id for image_id in image_ids if image_id not in seen]
+        jobs.embed_images(session, project_id, encoder_id, new)
+
+
+def _count(session: Session, upload: Upload, batch: Iterable[Outcome], *, stored: int) -> None:
+    """Count what became of the batch and list its refusals."""
+    found = sum(isinstance(outcome.result, Found) for outcome in batch)
+    refusals = [
+        Refusal(upload_id=upload.id, name=outcome.member.name, reason=outcome.result, created_at=now())
+        for outcome in batch
+        if isinstance(outcome.result, str)
+    ]
+    session.add_all(refusals[: max(0, LISTED_REFUSALS - upload.refused)])
+    upload.images += found + len(refusals)
+    upload.stored += stored
+    upload.duplicates += found - stored
+    upload.refused += len(refusals)
+
+
+def finish(task: Task, upload_id: int) -> None:
+    """Close the upload if its sender said that nothing more comes and no part is open; delete what was received."""
+    with task.transaction() as session:
+        lock(session, task.project_id)
+        upload = session.get_one(Upload, upload_id, with_for_update=True)
+        open_part = select(UploadPart.id).where(UploadPart.upload_id == upload_id, UploadPart.unpacked_at.is_(None))
+        if upload.completed_at is None or session.scalar(open_part.limit(1)) is not None:
+            return
+        if upload.finished_at is None:
+            upload.finished_at = now()
+            if upload.stored and not jobs.remaining_images(session, task.project_id):
+                jobs.fit_classifier(session, task.project_id)  # all were embedded before, so nobody asks for scores
+            tell(session, upload, task.project_id)
+        _delete_received(session, upload_id)  # also what was sent again after the end
+
+
+def _delete_received(session: Session, upload_id: int) -> None:
+    """Delete the bytes of the parts, except those that an open part of another upload shares.
+
+    Before the commit, while nobody can add a part: a receiver adds its rows first and then looks whether the bytes are
+    still there. All parts are unpacked, so a transaction that fails after this loses nothing.
+    """
+    if session.get_bind().dialect.name == "postgresql":  # SQLite has one writer at a time anyway
+        session.execute(text("LOCK TABLE upload_part IN EXCLUSIVE MODE"))
+    still_needed = select(UploadPart.sha256).where(UploadPart.unpacked_at.is_(None))
+    mine = (UploadPart.upload_id == upload_id) & UploadPart.sha256.not_in(still_needed)
+    for sha256 in session.scalars(select(UploadPart.sha256).where(mine).distinct()):
+        get_storage().delete(f"uploads/{sha256}")

@@ -1,0 +1,152 @@
+"""Turns what was received of an upload into cells.
+
+Images are decoded and checked in a few threads (Pillow lets go of the interpreter), stored in batches, and each batch
+is one transaction with everything it changes, the place to go on from included. So a worker that is killed repeats at
+most one batch, and nothing is counted twice.
+"""
+
+import hashlib
+import io
+import os
+import threading
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
+from itertools import islice
+from typing import Final
+
+import PIL.Image
+from sqlalchemy import select
+
+from app.db import reading
+from app.models import Job, UploadPart
+from app.storage import get_storage
+from workers import slide_rows
+from workers.archives import Member, read_members
+from workers.ml.images import FORMATS, BadImage, check
+from workers.runner import Task
+from workers.slide_rows import Found, Outcome, OvertakenError
+
+THREADS: Final = max(2, min(4, os.cpu_count() or 1))
+BATCH: Final = 200  # images per transaction
+AHEAD: Final = 200  # images read before they are stored, so that the threads have work while the disk is flushed
+HELD_BYTES: Final = 32_000_000  # of files held ahead, and of files in one batch
+LARGE: Final = 4_000_000  # pixels; larger images are decoded one at a time, to bound memory
+PARTS: Final = 500  # read from the database at a time
+STRIKES: Final = 2  # a worker can be ended by other causes, so a file is tried alone more than once
+CRASHED: Final = "the worker stopped each time it read this file"
+
+_one_large = threading.Lock()
+# Pillow would give the memory of each image back to the system and ask for it again, which costs as much as decoding.
+PIL.Image.core.set_blocks_max(8)  # type: ignore[attr-defined]  # documented under "Block Allocator"
+
+
+def unpack(task: Task) -> None:
+    """Store the images of all open parts of the upload, also of those arriving meanwhile; finish it when complete.
+
+    After a crash, the files that were on their way are taken one by one, each marked before it is touched: a file that
+    ends the worker is refused by the next attempt, and its neighbours become cells.
+    """
+    upload_id = task.arguments["upload_id"]
+    with reading() as session:
+        careful = session.get_one(Job, task.job_id).attempts > 1
+    while not _unpack_open_parts(task, upload_id, careful):
+        careful = False
+    slide_rows.finish(task, upload_id)
+
+
+def _unpack_open_parts(task: Task, upload_id: int, careful: bool) -> bool:
+    """Return False where another job of the same upload was faster, and what is open has to be looked up again."""
+    members = _open_members(upload_id)
+    with ThreadPoolExecutor(THREADS, "decode") as pool:
+        try:
+            if careful:
+                on_their_way = islice(members, AHEAD + BATCH)
+                for batch in _batches(_alone(task, part, member) for part, member in on_their_way):
+                    # What fails from here on, such as a full disk, is not the fault of the file tried last.
+                    slide_rows.mark(task, batch[-1].part_id, None)
+                    slide_rows.store(task, upload_id, batch)
+            for batch in _batches(_in_parallel(pool, members)):
+                slide_rows.store(task, upload_id, batch)
+        except OvertakenError:
+            pool.shutdown(cancel_futures=True)
+            return False
+    return True
+
+
+def _open_members(upload_id: int) -> Iterator[tuple[UploadPart, Member]]:
+    """Read all members of the parts not unpacked yet, one after the other."""
+    last = 0
+    mine = (UploadPart.upload_id == upload_id) & UploadPart.unpacked_at.is_(None)
+    while True:
+        with reading() as session:
+            query = select(UploadPart).where(mine, UploadPart.id > last).order_by(UploadPart.id).limit(PARTS)
+            parts = session.scalars(query).all()
+        if not parts:
+            return
+        for part in parts:
+            with get_storage().open(f"uploads/{part.sha256}") as file:
+                for member in read_members(part.name, file, part.size, part.next_member):
+                    yield part, member
+        last = parts[-1].id
+
+
+def _alone(task: Task, part: UploadPart, member: Member) -> Outcome:
+    """Examine a member after noting that it is tried; the one that was noted when the worker stopped is refused."""
+    if part.trying == member.index and part.strikes >= STRIKES:
+        return Outcome(part.id, member, CRASHED)
+    if part.trying is None or member.index >= part.trying:  # those before it were read without harm
+        slide_rows.mark(task, part.id, member.index)
+    return Outcome(part.id, member, _examine(member))
+
+
+def _in_parallel(pool: ThreadPoolExecutor, members: Iterator[tuple[UploadPart, Member]]) -> Iterator[Outcome]:
+    """Examine members in threads, a bounded number and weight of them ahead; the order stays."""
+    waiting: deque[tuple[int, Member, Future[Found | str | None]]] = deque()
+    held = 0
+    for part, member in members:
+        waiting.append((part.id, member, pool.submit(_examine, member)))
+        held += member.size
+        while held > HELD_BYTES or len(waiting) > AHEAD:
+            part_id, first, found = waiting.popleft()
+            held -= first.size
+            yield Outcome(part_id, first, found.result())
+    for part_id, member, found in waiting:
+        yield Outcome(part_id, member, found.result())
+
+
+def _batches(outcomes: Iterator[Outcome]) -> Iterator[list[Outcome]]:
+    batch: list[Outcome] = []
+    held = 0
+    for outcome in outcomes:
+        batch.append(outcome)
+        held += outcome.member.size
+        if len(batch) == BATCH or held > HELD_BYTES:
+            yield batch
+            batch, held = [], 0
+    if batch:
+        yield batch
+
+
+def _examine(member: Member) -> Found | str | None:
+    """Check that a member is an image by decoding it, and store its thumbnail; a text is the reason of a refusal."""
+    if member.data is None:
+        return member.reason
+    try:
+        with _one_large if _pixels(member.data) > LARGE else nullcontext():
+            image = check(member.data)
+    except BadImage as error:
+        return error.reason
+    sha256 = hashlib.sha256(member.data).hexdigest()
+    get_storage().write(f"thumbnails/{sha256}", image.thumbnail)
+    return Found(sha256, image.format, image.width, image.height)
+
+
+def _pixels(data: bytes) -> int:
+    """Return how many pixels the header of an image announces; 0 if it cannot be read, which `check` then explains."""
+    try:
+        with PIL.Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            return image.width * image.height
+    except Exception:  # noqa: BLE001 - Pillow raises nearly every type on hostile headers
+        return 0
