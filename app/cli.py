@@ -22,7 +22,12 @@ from app.models.audit import record
 
 ROOT = Path(__file__).parent.parent
 # Commands that compute live with the workers and are imported when they are called: torch takes seconds to load.
-COMPUTING = {"demo-cells": "workers.ml.rendering:main"}
+COMPUTING = {
+    "demo-cells": "workers.ml.rendering:main",
+    "embed": "workers.ml.embed_command:main",
+    "pretrain": "workers.pretraining:main",
+    "study": "workers.ml.study_command:main",
+}
 
 
 class Commands(TyperGroup):

