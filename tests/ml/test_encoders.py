@@ -1,6 +1,7 @@
 """Encoder files round-trip, refuse pickles, and embed the same image to the same vector."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -174,6 +175,16 @@ def test_the_fast_engine_computes_what_the_network_does(encoder):
     batch = torch.rand(3, 3, 32, 32)
     with torch.inference_mode():
         torch.testing.assert_close(encoder.engine(batch), encoder.network(batch), atol=1e-4, rtol=1e-3)
+
+
+def test_batches_computed_side_by_side_do_not_mix(encoder):
+    batches = [torch.full((2, 3, 32, 32), float(number)) for number in range(16)]
+    with torch.inference_mode():
+        alone = [encoder.network(batch) for batch in batches]
+    with ThreadPoolExecutor(8, initializer=torch.set_grad_enabled, initargs=(False,)) as pool:
+        together = list(pool.map(encoder.network, batches * 8))
+    for found, expected in zip(together, alone * 8, strict=True):
+        torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-3)
 
 
 def test_the_bundled_encoder_loads_and_says_what_it_is():

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
@@ -83,7 +84,8 @@ class Network(nn.Module):
         self.backbone = timm.create_model(
             spec.architecture, pretrained=False, num_classes=0, **spec.architecture_options
         )
-        self._outputs: list[torch.Tensor] = []
+        # By thread, for batches are computed side by side.
+        self._outputs: dict[int, list[torch.Tensor]] = {}
         for name in spec.layers:
             self.backbone.get_submodule(name).register_forward_hook(self._keep)
         self.widths: list[int] = []
@@ -91,13 +93,14 @@ class Network(nn.Module):
     def _keep(self, _module: nn.Module, _inputs: object, output: torch.Tensor) -> None:
         # Maps are averaged over their area; of token sequences the class token stands for all.
         pooled = output.float().mean((2, 3)) if output.ndim == 4 else output[:, 0].float()
-        self._outputs.append(pooled)
+        self._outputs[threading.get_ident()].append(pooled)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return the pooled features of a normalised batch."""
-        self._outputs = []
+        thread = threading.get_ident()
+        self._outputs[thread] = []
         last = self.backbone(images)
-        kept, self._outputs = self._outputs or [last.float()], []
+        kept = self._outputs.pop(thread) or [last.float()]
         if not torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
             self.widths = [output.shape[1] for output in kept]
         return torch.cat(kept, 1)
