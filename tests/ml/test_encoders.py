@@ -174,7 +174,10 @@ def test_the_average_of_views_does_not_change_when_the_image_is_mirrored(saved, 
 def test_the_fast_engine_computes_what_the_network_does(encoder):
     batch = torch.rand(3, 3, 32, 32)
     with torch.inference_mode():
-        torch.testing.assert_close(encoder.engine(batch), encoder.network(batch), atol=1e-4, rtol=1e-3)
+        found, expected = encoder.engine(batch), encoder.network(batch)
+    # Where the processor has bfloat16, that is its precision.
+    assert float(torch.cosine_similarity(found, expected).min()) > 0.999
+    assert float((found - expected).norm() / expected.norm()) < 0.02
 
 
 def test_batches_computed_side_by_side_do_not_mix(encoder):

@@ -26,8 +26,11 @@ from workers.ml.pretrain import Progress, Run
 from workers.ml.starts import imagenet_network
 
 BCISC_GROUPS: Final = ("1", "2")
+EPOCHS: Final = 10
 MARGIN: Final = 1.8
 """Side of the square around a cell of BCCD, in sides of its box."""
+MIN_HALF: Final = 60
+"""Half of the smallest square that is used, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ def training_images(data: Path, *, acevedo: bool = True) -> list[Image]:
     """All images the bundled encoder sees: parts of Acevedo and BCISC, cells of BCCD. No label is read."""
     found: list[Image] = []
     if acevedo:
-        paths = sorted((data / "acevedo" / "images").glob("*/*"), key=lambda path: path.name)
+        paths = sorted((data / "acevedo" / "images").glob("*/*"))
         found += [ImageFile(path) for path in paths if in_training_part(path.name)]
     with (data / "bcisc" / "cells.csv").open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["group"] in BCISC_GROUPS]
@@ -86,7 +89,7 @@ def training_images(data: Path, *, acevedo: bool = True) -> list[Image]:
 
 
 def _cells_of(field: Path, boxes: Path) -> list[Image]:
-    """Squares around the white cells of a field that lie wholly in it."""
+    """Squares around the white cells of a field, smaller at its edge."""
     with Pillow.open(field) as image:
         width, height = image.size
     found: list[Image] = []
@@ -98,7 +101,7 @@ def _cells_of(field: Path, boxes: Path) -> list[Image]:
         )
         x, y = (left + right) / 2, (top + bottom) / 2
         half = min(MARGIN / 2 * max(right - left, bottom - top), x, y, width - x, height - y)
-        if 2 * half > max(right - left, bottom - top):
+        if half >= MIN_HALF:
             found.append(Cut(field, (int(x - half), int(y - half), int(x + half), int(y + half))))
     return found
 
@@ -127,7 +130,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with acevedo, bcisc and bccd")
     parser.add_argument("--run", type=Path, required=True, help="folder of the run; the same one goes on")
     parser.add_argument("--out", type=Path, default=bundled_encoder_path())
-    parser.add_argument("--epochs", type=int, default=PRESETS["cpu"].epochs)
+    parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--without-acevedo", action="store_true", help="see no image of Acevedo: an unseen lab")
     arguments = parser.parse_args()
     say = Console().print
