@@ -64,13 +64,16 @@ class EmbeddingCache:
             return {}
         embedded = embed(self._encoder, [blobs[i] for i in new])
         good = [row for row in range(len(new)) if row not in embedded.errors]
-        images = [keys[new[row]] for row in good]
-        self._vectors.update(zip(images, embedded.vectors[good], strict=True))
+        if good:
+            self._keep([keys[new[row]] for row in good], embedded.vectors[good])
+        return {new[row]: reason for row, reason in embedded.errors.items()}
+
+    def _keep(self, images: list[str], vectors: npt.NDArray[np.float16]) -> None:
+        self._vectors.update(zip(images, vectors, strict=True))
         # Under a name that is not read until it is complete.
         with tempfile.NamedTemporaryFile(dir=self._folder, suffix=".part", delete=False) as file:
-            np.savez(file, images=np.array(images, "U64"), vectors=embedded.vectors[good])
+            np.savez(file, images=np.array(images, "U64"), vectors=vectors)
         Path(file.name).rename(Path(file.name).with_suffix(".npz"))
-        return {new[row]: reason for row, reason in embedded.errors.items()}
 
 
 def _read(source: Source) -> bytes | BadImage:

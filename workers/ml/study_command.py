@@ -215,11 +215,10 @@ def _write_confusion(out: Path, title: str, experiment: study.Experiment, trials
 
 
 def _print(trials: Sequence[study.Trial], out: Path) -> None:
-    table = Table(title="Balanced accuracy, mean and standard deviation over the draws")
-    table.add_column("labels per class")
     summary = study.summarise(trials)
+    table = Table("head", title="Balanced accuracy by labels per class, mean and deviation over draws")
     for k in next(iter(summary.values())):
-        table.add_column(k)
+        table.add_column(k, no_wrap=True)
     for head, cells in summary.items():
         table.add_row(head, *(f"{cell['mean']:.3f} ± {cell['std']:.3f}" for cell in cells.values()))
     console.print(table)

@@ -66,7 +66,7 @@ def draw_map(out: Path, vectors: npt.NDArray[np.float32], labels: Sequence[str],
     shown, names = vectors[chosen], np.asarray(labels)[chosen]
     method = "UMAP" if len(shown) >= MIN_POINTS else "PCA"
     figure, axes = _figure(7.2, 5.4)
-    x, y = _flat(shown, method).T
+    x, y = flattened(shown, method).T
     classes = sorted({*labels})
     colors = mpl.colormaps["tab10" if len(classes) <= 10 else "tab20"].colors  # type: ignore[attr-defined]
     for i, name in enumerate(classes):
@@ -80,7 +80,8 @@ def draw_map(out: Path, vectors: npt.NDArray[np.float32], labels: Sequence[str],
     _save(figure, out / "umap")
 
 
-def _flat(vectors: npt.NDArray[np.float32], method: str) -> Any:
+def flattened(vectors: npt.NDArray[np.float32], method: str) -> Any:
+    """Places (n, 2) of embeddings (n, d) by "UMAP" or "PCA"."""
     if method == "PCA":
         return PCA(2).fit_transform(vectors)
     # With a seed it runs on one core; asking for that avoids a warning.
