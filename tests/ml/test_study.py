@@ -243,6 +243,7 @@ def test_paths_of_a_csv_are_found_by_their_end_and_never_guessed(tmp_path):
     assert [source.name for source in found.sources] == ["a/BAS/1.jpg", "a/EOS/1.jpg", "b/2.jpg"]
     assert found.labels == ["x", "y", "x"]
     assert "1 rows are repeated" in found.notes[0]
+    assert found.notes[1] == "cells.csv: 2 paths are found by their end, so /home/me/BAS/1.jpg is a/BAS/1.jpg"
     for text, reason in [
         ("path,label\nz/2.jpg,x\nc/3.jpg,x\n", r"for 1 of 2 rows; 1: z/2.jpg"),
         ("path,label\nnone.jpg,x\n", "none.jpg"),

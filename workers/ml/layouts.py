@@ -96,6 +96,9 @@ def _by_table(sources: Sequence[Source], table: Path) -> LabelledImages:
         raise ValueError(f"{table}: several rows mean the same image; {listed(twice)}")
     repeated = len(rows) - len(unique)
     notes = [f"{table.name}: {repeated} rows are repeated and count once"] if repeated else []
+    moved = [f"{path} is {image.name}" for (path, _), image in zip(unique, images, strict=True) if path != image.name]
+    if moved:
+        notes.append(f"{table.name}: {len(moved)} paths are found by their end, so {moved[0]}")
     return LabelledImages(images, [label for _, label in unique], notes)
 
 

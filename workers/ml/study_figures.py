@@ -26,7 +26,7 @@ _MARKERS: Final = "os^Dv"
 
 def draw_curve(out: Path, summary: Mapping[str, Mapping[str, Mapping[str, float]]]) -> None:
     """Balanced accuracy over labels per class, a line a head, its standard deviation shaded (the paper's figure)."""
-    figure, axes = _figure(6.4, 4.2)
+    figure, axes = _figure(7.6, 4.2)
     for (head, table), marker in zip(summary.items(), _MARKERS * len(summary), strict=False):
         k = np.array([int(labels) for labels in table])
         mean = np.array([cell["mean"] for cell in table.values()])
@@ -39,7 +39,8 @@ def draw_curve(out: Path, summary: Mapping[str, Mapping[str, Mapping[str, float]
     axes.set_xlabel("labels per class")
     axes.set_ylabel("balanced accuracy")
     axes.grid(alpha=0.3)
-    axes.legend(title=f"mean and deviation, {next(iter(table.values()))['n']} draws")
+    title = f"mean and deviation\nof {next(iter(table.values()))['n']} draws"
+    axes.legend(title=title, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     _save(figure, out / "curve")
 
 
