@@ -113,6 +113,7 @@ def test_unusable_files_are_named_with_the_reason(tmp_path):
     "change",
     [
         {"crop": 0.0},
+        {"white": 30.0},
         {"size": 4},
         {"views": ("r45",)},
         {"views": ()},
@@ -169,6 +170,18 @@ def test_the_average_of_views_does_not_change_when_the_image_is_mirrored(saved, 
     mirrored = replace(encoder, spec=replace(SPEC, views=("r0", "r0f")))
     batch = torch.rand(2, 3, 32, 32)
     torch.testing.assert_close(mirrored.features(batch), mirrored.features(view(batch, "r0f")), atol=1e-4, rtol=1e-3)
+
+
+def test_balancing_white_takes_the_colour_of_the_lamp_away(encoder):
+    rng = np.random.default_rng(0)
+    smear = np.full((60, 60, 3), 240.0)
+    smear[20:40, 20:40] = rng.uniform(40, 200, (20, 20, 3))
+    yellow = (smear * [0.95, 0.9, 0.6]).astype(np.uint8)
+    balanced = replace(encoder, spec=replace(SPEC, white=90.0))
+    for tried, same in ((encoder, False), (balanced, True)):
+        first, second = (tried.prepare(pixels).float() for pixels in (smear.astype(np.uint8), yellow))
+        assert (float((first - second).abs().max()) < 4) is same
+    assert int(balanced.prepare(np.full((60, 60, 3), 40, np.uint8)).max()) == 100  # no background: not made white
 
 
 def test_the_fast_engine_computes_what_the_network_does(encoder):

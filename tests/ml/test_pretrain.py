@@ -79,6 +79,16 @@ def test_views_are_the_same_for_the_same_seed_and_keep_the_cell_in_the_middle() 
     assert torch.allclose(middle * 255, torch.arange(40.0, 240, 35)[:, None, None, None].expand_as(middle), atol=1)
 
 
+def test_a_view_may_be_stained_as_another_one_of_the_batch() -> None:
+    flat = torch.tensor([[40, 80, 160], [200, 120, 60]], dtype=torch.uint8)[:, :, None, None].expand(2, 3, 32, 32)
+    only_exchange = Augmentation(background=0, exchange=1, jitter=0, grey=0, blur=0, noise=0)
+    seen = {
+        tuple((only_exchange(flat, 16, torch.Generator().manual_seed(seed))[0, :, 8, 8] * 255).round().int().tolist())
+        for seed in range(8)
+    }
+    assert seen == {(40, 80, 160), (200, 120, 60)}
+
+
 def test_a_stopped_run_ends_as_if_it_had_never_stopped(tmp_path: Path, cells: list[Given]) -> None:
     told: list[Progress] = []
     whole = run_in(tmp_path / "whole", cells).train(told.append)

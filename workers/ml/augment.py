@@ -8,6 +8,7 @@ import torch
 from torch.nn import functional
 
 _MIN_DENSITY: Final = 1 / 256
+_MAX_RATIO: Final = 2.0
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class Augmentation:
     Colour, in optical density as dyes absorb: `stain` is the spread of each channel's gain,
     `mixing` of what leaks between channels, `light` of the lamp's colour and strength, `gamma` of
     the camera's curve; `jitter` is the probability of all of it, `grey` and `solarize` theirs.
+    Before that, with probability `exchange`, a view gets the mean and deviation of each channel's density
+    from another view of the batch (after Reinhard et al. 2001), which is how another lab may have stained it.
     Optics: `blur` is the probability, `sigma` the range in pixels of the view; `noise` the largest
     deviation on a scale of 0 to 1.
     """
@@ -31,6 +34,7 @@ class Augmentation:
     aspect: float = 0.1
     perspective: float = 0.0
     background: float = 0.3
+    exchange: float = 0.0
     stain: float = 0.25
     mixing: float = 0.08
     light: float = 0.1
@@ -83,6 +87,9 @@ class Augmentation:
 
     def _recolour(self, views: torch.Tensor, draw: "Draw") -> torch.Tensor:
         density = -torch.log(views.clamp_min(_MIN_DENSITY))
+        if self.exchange:
+            density = self._exchange_stain(density, draw)
+            views = torch.exp(-density)
         gain = torch.exp(self.stain * draw.normal(3))
         mixing = torch.diag_embed(gain) + self.mixing * draw.normal(3, 3)
         lamp = self.light * (draw.normal(1) + draw.normal(3) / 2)
@@ -94,6 +101,13 @@ class Augmentation:
         coloured = torch.where(draw.happens(self.grey)[:, None, None, None], grey, coloured)
         solarized = torch.where(coloured >= 0.5, 1 - coloured, coloured)
         return torch.where(draw.happens(self.solarize)[:, None, None, None], solarized, coloured)
+
+    def _exchange_stain(self, density: torch.Tensor, draw: "Draw") -> torch.Tensor:
+        std, mean = torch.std_mean(density, (2, 3), keepdim=True)
+        other = draw.order()
+        ratio = (std[other] / std.clamp_min(0.01)).clamp(1 / _MAX_RATIO, _MAX_RATIO)
+        theirs = ((density - mean) * ratio + mean[other]).clamp_min(0)
+        return torch.where(draw.happens(self.exchange)[:, None, None, None], theirs, density)
 
     def _optics(self, views: torch.Tensor, draw: "Draw") -> torch.Tensor:
         n, channels, height, width = views.shape

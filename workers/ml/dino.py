@@ -53,7 +53,7 @@ class Recipe:
     seed: int = 0
 
 
-_CELL: Final = Augmentation()
+_CELL: Final = Augmentation(exchange=0.5, light=0.15)
 _PAPER: Final = Augmentation(
     scale=(0.71, 1.0), perspective=0.3, background=0, jitter=0.8, grey=0.2, blur=1, sigma=(0.1, 5), noise=0
 )
@@ -65,6 +65,7 @@ PRESETS: Final[dict[str, Recipe]] = {
             architecture_options={"bn_eps": 1e-3},
             size=112,
             crop=0.6,
+            white=90,
             views=("r0", "r0f", "r180", "r180f"),
             layers=("blocks.3", "blocks.4", "blocks.5", "blocks.6"),
         ),

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from workers.ml import engines
-from workers.ml.images import Pixels
+from workers.ml.images import Pixels, white_balanced
 
 FORMAT_VERSION: Final = 1
 METADATA_KEY: Final = "fiftycells_encoder"
@@ -42,6 +42,8 @@ class EncoderSpec:
     (empty: timm's own pooled output), `crop` the side of the centre square as a fraction of the
     shorter side, `size` its side in pixels as it enters the network, `mean` and `std` per RGB
     channel on a 0 to 1 scale, `views` the symmetries averaged, `precision` that of the weights.
+    `white` is the percentile of each channel that is taken for the empty background and made white
+    (None: colours stay as they are), so that lamp and camera matter less.
     """
 
     name: str
@@ -50,6 +52,7 @@ class EncoderSpec:
     crop: float = 1.0
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    white: float | None = None
     views: tuple[str, ...] = ("r0",)
     layers: tuple[str, ...] = ()
     precision: str = "float16"
@@ -62,6 +65,7 @@ class EncoderSpec:
             f"architecture options {sorted(options)} are not allowed": bool(options),
             f"input size {self.size} is not within 16 to 1024": not 16 <= self.size <= 1024,
             f"crop {self.crop} is not within 0 to 1": not 0 < self.crop <= 1,
+            f"white {self.white} is not within 50 to 100": self.white is not None and not 50 <= self.white <= 100,
             f"views {self.views} are not of {VIEWS}": not self.views or {*self.views} - {*VIEWS},
             f"precision {self.precision!r} is not of {[*_PRECISIONS]}": self.precision not in _PRECISIONS,
             "mean and std are not three numbers each, std above 0": (
@@ -132,7 +136,9 @@ class Encoder:
         return engines.build(self.network, self.spec.size, self.device)
 
     def prepare(self, pixels: Pixels) -> torch.Tensor:
-        """Crop the centre square and resize it: uint8 (h, w, 3) -> uint8 (3, size, size)."""
+        """Balance white, crop the centre square and resize it: uint8 (h, w, 3) -> uint8 (3, size, size)."""
+        if self.spec.white is not None:
+            pixels = white_balanced(pixels, self.spec.white)
         height, width = pixels.shape[:2]
         side = max(1, round(self.spec.crop * min(height, width)))
         top, left = (height - side) // 2, (width - side) // 2

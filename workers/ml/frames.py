@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional
 
-from workers.ml.images import BadImage, decode
+from workers.ml.images import BadImage, decode, white_balanced
 
 _CHUNK: Final = 256
 Frames = npt.NDArray[np.uint8]
@@ -32,15 +32,19 @@ class Image(Protocol):
 
 
 def prepare(
-    folder: Path, images: Sequence[Image], side: int, report: Callable[[int, int], None] = lambda _done, _all: None
+    folder: Path,
+    images: Sequence[Image],
+    side: int,
+    white: float | None = None,
+    report: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> tuple[Frames, dict[str, str]]:
     """Return frames of all readable images, and the reasons for the others by name.
 
-    They are kept in `folder` and reused as long as names and `side` are the same. `report` is called
-    with the number of images done and of all.
+    They are kept in `folder` and reused as long as names, `side` and `white` (that of EncoderSpec) are the same.
+    `report` is called with the number of images done and of all.
     """
     names = [image.name for image in images]
-    identity = hashlib.sha256(json.dumps([side, names]).encode()).hexdigest()
+    identity = hashlib.sha256(json.dumps([side, white, names]).encode()).hexdigest()
     index, data = folder / "frames.json", folder / "frames.npy"
     if index.is_file():
         known = json.loads(index.read_text())
@@ -53,7 +57,7 @@ def prepare(
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, len(images), _CHUNK):
             chunk = images[start : start + _CHUNK]
-            for image, frame in zip(chunk, pool.map(lambda image: _frame(image, side), chunk), strict=True):
+            for image, frame in zip(chunk, pool.map(lambda image: _frame(image, side, white), chunk), strict=True):
                 if isinstance(frame, str):
                     refused[image.name] = frame
                 else:
@@ -68,12 +72,14 @@ def prepare(
     return np.load(data, mmap_mode="r"), refused
 
 
-def _frame(image: Image, side: int) -> npt.NDArray[np.uint8] | str:
+def _frame(image: Image, side: int, white: float | None) -> npt.NDArray[np.uint8] | str:
     """Centre square of `side` pixels, or the reason why there is none."""
     try:
         pixels = decode(image.read()).pixels
     except BadImage as error:
         return error.reason
+    if white is not None:
+        pixels = white_balanced(pixels, white)
     height, width = pixels.shape[:2]
     shorter = min(height, width)
     top, left = (height - shorter) // 2, (width - shorter) // 2

@@ -14,6 +14,9 @@ MAX_PIXELS: Final = 50_000_000
 MIN_SIDE: Final = 8
 MAX_RATIO: Final = 20
 THUMBNAIL: Final = 168  # pixels: the largest tile of the grid
+WHITE: Final = 245
+"""What the empty background becomes when white is balanced; a little below the end of the scale."""
+MAX_GAIN: Final = 2.5
 
 Pixels = npt.NDArray[np.uint8]
 """An RGB image, uint8, shape (height, width, 3)."""
@@ -83,6 +86,18 @@ def decode(data: bytes) -> DecodedImage:
     image, kind = _decoded(data)
     # A copy, since the array would otherwise be a read-only view that keeps the Pillow image alive.
     return DecodedImage(np.array(image), kind)
+
+
+def white_balanced(pixels: Pixels, percentile: float) -> Pixels:
+    """Scale each channel of (h, w, 3) so that its `percentile` becomes WHITE, the empty background of a smear.
+
+    Channels are multiplied as another lamp would (von Kries 1902), at most by MAX_GAIN: an image without background
+    stays dark.
+    """
+    few = pixels[::4, ::4].reshape(-1, pixels.shape[2])
+    gains = np.clip(WHITE / np.maximum(np.percentile(few, percentile, axis=0), 1), 1 / MAX_GAIN, MAX_GAIN)
+    table = np.clip(np.arange(256)[:, None] * gains + 0.5, 0, 255).astype(np.uint8)
+    return np.stack([np.take(table[:, i], pixels[..., i]) for i in range(pixels.shape[2])], 2)
 
 
 def to_jpeg(pixels: Pixels) -> bytes:

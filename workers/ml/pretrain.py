@@ -127,10 +127,10 @@ class Run:
         self.folder.mkdir(parents=True, exist_ok=True)
         if self._leads:
             self._describe()
-            images_on_disk.prepare(self.folder, self.images, self.recipe.store, preparing)
+            images_on_disk.prepare(self.folder, self.images, self.recipe.store, self.recipe.spec.white, preparing)
         if distributed.is_initialized():
             distributed.barrier()
-        frames, _ = images_on_disk.prepare(self.folder, self.images, self.recipe.store)
+        frames, _ = images_on_disk.prepare(self.folder, self.images, self.recipe.store, self.recipe.spec.white)
         if len(frames) < 2 * self.dim:
             raise PretrainError(f"{len(frames)} readable images are too few: {2 * self.dim} or more are needed")
         return frames
