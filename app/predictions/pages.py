@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, StreamingResponse
 from pydantic import TypeAdapter, ValidationError
 
+from app import events
 from app.cells.index import columns_of
 from app.classifiers import queries
 from app.csv_stream import stream
@@ -33,6 +34,7 @@ def grid(
     request: Request, project: ViewableProject, session: SessionDep, filters: Annotated[GridFilters, Query()]
 ) -> HTMLResponse:
     """Show one page of the grid; htmx and scripts get the block alone."""
+    last_event = events.newest(session)  # before all else: what comes later is sent to the page
     classes = service.classes_by_code(session, project.id)
     shown = page(session, project, classes, filters)
     return render(
@@ -41,6 +43,7 @@ def grid(
         block="grid",
         active="cells",
         project=project,
+        last_event=last_event,
         classes=service.class_rows(shown.columns, classes, shown.classifier),
         target=service.TARGET,
         tiles=service.tiles(session, shown),
@@ -73,6 +76,7 @@ def state(project: ViewableProject, session: SessionDep, ids: str) -> dict[str, 
 @router.get("/projects/{project_id}/predictions")
 def overview(request: Request, project: ViewableProject, session: SessionDep) -> HTMLResponse:
     """Show counts and a gallery per predicted class, the confidences, the evaluation and the versions."""
+    last_event = events.newest(session)
     classes = service.classes_by_code(session, project.id)
     shown = page(session, project, classes, GridFilters(order="confident"), limit=1)
     galleries = {}
@@ -86,6 +90,7 @@ def overview(request: Request, project: ViewableProject, session: SessionDep) ->
         "predictions/overview.html",
         active="predictions",
         project=project,
+        last_event=last_event,
         classes=service.class_rows(shown.columns, classes, shown.classifier),
         total=len(shown.columns),
         galleries=galleries,

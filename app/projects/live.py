@@ -4,8 +4,9 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Callable
+from typing import Annotated, TypeVar
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from sqlalchemy.exc import OperationalError
 from sse_starlette import EventSourceResponse, ServerSentEvent
@@ -13,6 +14,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from app import events
 from app.db import reading
 from app.events import Event
+from app.forms import LARGEST_ID
 from app.projects.access import ViewableProject
 
 POLL = 0.04  # seconds between two looks at the event table, one look for all listeners together
@@ -23,6 +25,8 @@ PAUSE = 1.0  # seconds to wait for a database that is away
 STREAM_SECONDS = 600.0
 
 Wanted = Callable[[Event], bool]
+Found = TypeVar("Found")
+EventId = Annotated[int | None, Query(ge=0, le=LARGEST_ID)]
 
 log = logging.getLogger(__name__)
 router = APIRouter(tags=["projects"])
@@ -34,33 +38,31 @@ class Hub:
     def __init__(self) -> None:
         self._listeners: dict[asyncio.Queue[Event], Wanted] = {}
         self._reader: asyncio.Task[None] | None = None
+        self._started = asyncio.Event()
 
     def join(self, wanted: Wanted) -> asyncio.Queue[Event]:
-        """Return a queue that receives the wanted events from now on."""
+        """Return a queue that receives the wanted events committed once `started` has been awaited."""
         queue: asyncio.Queue[Event] = asyncio.Queue(WAITING)
         self._listeners[queue] = wanted
         if self._reader is None or self._reader.done():
-            self._reader = asyncio.create_task(self._read())
+            self._started = asyncio.Event()
+            self._reader = asyncio.create_task(self._read(self._started))
         return queue
+
+    async def started(self) -> None:
+        """Wait until the reader knows where it begins: earlier events are not sent to anybody."""
+        await self._started.wait()
 
     def leave(self, queue: asyncio.Queue[Event]) -> None:
         """Stop sending events to a queue."""
         self._listeners.pop(queue, None)
 
-    async def _look(self, last: int) -> list[Event]:
-        """Return new events; none while the database is away, whose listeners stay."""
-        try:
-            return await run_in_threadpool(_since, last)
-        except OperationalError as error:
-            log.warning("the event table cannot be read: %s", error)
-            await asyncio.sleep(PAUSE)
-            return []
-
-    async def _read(self) -> None:
-        last = await run_in_threadpool(_newest)
-        seen = {event.id for event in await run_in_threadpool(_since, last)}
+    async def _read(self, started: asyncio.Event) -> None:
+        last = await _patiently(_newest)
+        seen = {event.id for event in await _patiently(_since, last)}
+        started.set()
         while self._listeners:
-            for event in await self._look(last):
+            for event in await _patiently(_since, last):
                 if event.id in seen:
                     continue
                 seen.add(event.id)
@@ -81,6 +83,16 @@ class Hub:
         return queue in self._listeners
 
 
+async def _patiently(read: Callable[..., Found], *arguments: int) -> Found:
+    """Return what `read` finds; while the database is away it waits, and its listeners stay."""
+    while True:
+        try:
+            return await run_in_threadpool(read, *arguments)
+        except OperationalError as error:
+            log.warning("the event table cannot be read: %s", error)
+            await asyncio.sleep(PAUSE)
+
+
 def _newest() -> int:
     with reading() as session:
         return events.newest(session)
@@ -95,21 +107,25 @@ hub = Hub()
 
 
 @router.get("/projects/{project_id}/events")
-async def stream(request: Request, project: ViewableProject) -> EventSourceResponse:
-    """Stream events; a browser that comes back with Last-Event-ID gets what it missed first."""
-    return send_events(request, lambda event: event.project_id == project.id)
+async def stream(request: Request, project: ViewableProject, after: EventId = None) -> EventSourceResponse:
+    """Stream the events that came `after` one: a page names the newest one when it was made, later the last it saw."""
+    return send_events(request, lambda event: event.project_id == project.id, after)
 
 
-def send_events(request: Request, wanted: Wanted) -> EventSourceResponse:
-    """Answer with the stream of the wanted events, those missed since Last-Event-ID first; it ends after a while."""
+def send_events(request: Request, wanted: Wanted, after: int | None = None) -> EventSourceResponse:
+    """Answer with the stream of the wanted events, which ends after a while.
+
+    First come those missed since Last-Event-ID, or since `after`.
+    """
     text = request.headers.get("Last-Event-ID", "")
-    last_seen = int(text) if text.isascii() and text.isdigit() and len(text) < LONGEST_ID else None
+    last_seen = int(text) if text.isascii() and text.isdigit() and len(text) < LONGEST_ID else after
     return EventSourceResponse(_events(wanted, last_seen), ping=15)
 
 
 async def _events(wanted: Wanted, last_seen: int | None) -> AsyncIterator[ServerSentEvent]:
     queue = hub.join(wanted)
     try:
+        await hub.started()
         sent: set[int] = set()
         while last_seen is not None:  # a page of events at a time
             missed = [event for event in await run_in_threadpool(_since, last_seen) if event.id not in sent]

@@ -8,6 +8,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from sqlalchemy.orm import Session
 
+from app import events
 from app.accounts.access import CurrentUser
 from app.db import SessionDep
 from app.errors import Conflict, Invalid, NotFound
@@ -96,6 +97,7 @@ def create(
 def slide_page(request: Request, project: ViewableProject, slide: ViewableSlide, session: SessionDep) -> Response:
     """Show a slide, where to drop images, and how far its uploads are; scripts get the part that changes."""
     _of_project(slide, project)
+    last_event = events.newest(session)  # before all else: what comes later is sent to the page
     counts = queries.counts(session, project, slide)
     uploads = queries.uploads(session, slide)
     unfinished = any(view.phase in {"sending", "unpacking"} for view in uploads)
@@ -104,6 +106,7 @@ def slide_page(request: Request, project: ViewableProject, slide: ViewableSlide,
         "slides/slide.html",
         block="progress",
         active="slides",
+        last_event=last_event,
         project=project,
         slide=slide,
         scanner=service.scanner_of(session, project, slide.scanner_id),

@@ -176,7 +176,7 @@ pageChanged();
 queue.start();
 
 new Live(
-  `/projects/${project}/events`,
+  grid.dataset,
   {
     labels: (event) => { if (!queue.isOwn(event.action)) labeller.receive(event); },
     scores: ({ version }) => { if (String(version) !== grid.dataset.version) pages.refresh(); },

@@ -1,5 +1,6 @@
 /**
- * The stream of events of a project. Reconnects by itself; asks for a refresh after every gap, because events were missed.
+ * The stream of events of a project. Reconnects by itself; what came since the page was made is sent first;
+ * asks for a refresh after every longer gap.
  * @module live
  */
 
@@ -13,17 +14,19 @@ export class Live {
   #wait = FIRST_WAIT;
   #timer = 0;
   #hiddenTimer = 0;
-  #missed = true; // also at first: scores may have come between the making of the page and this connection
+  #missed = false;
+  #last = "0";
 
   /**
-   * @param {string} url
+   * @param {DOMStringMap} page says `project` and `lastEvent`, the newest event when the page was made
    * @param {Record<string, (data: any) => void>} handlers by event name
    * @param {object} callbacks
    * @param {() => void} callbacks.onGap events may have been missed
    * @param {(online: boolean) => void} callbacks.onState
    */
-  constructor(url, handlers, { onGap, onState }) {
-    Object.assign(this, { url, handlers, onGap, onState });
+  constructor({ project, lastEvent }, handlers, { onGap, onState }) {
+    Object.assign(this, { project, handlers, onGap, onState });
+    this.#last = lastEvent;
     document.addEventListener("visibilitychange", () => this.#visibility());
     addEventListener("pagehide", () => this.#close());
     addEventListener("pageshow", (event) => event.persisted && this.#open());
@@ -32,7 +35,7 @@ export class Live {
 
   #open() {
     this.#close();
-    this.#source = new EventSource(this.url);
+    this.#source = new EventSource(`/projects/${this.project}/events?after=${this.#last}`);
     this.#source.addEventListener("open", () => {
       this.#wait = FIRST_WAIT;
       this.onState(true);
@@ -41,7 +44,10 @@ export class Live {
     });
     this.#source.addEventListener("error", () => this.#again());
     for (const [name, handle] of Object.entries(this.handlers)) {
-      this.#source.addEventListener(name, (event) => handle(JSON.parse(event.data)));
+      this.#source.addEventListener(name, (event) => {
+        if (Number(event.lastEventId) > Number(this.#last)) this.#last = event.lastEventId;
+        handle(JSON.parse(event.data));
+      });
     }
   }
 

@@ -19,7 +19,7 @@ function evaluated(event) {
 }
 
 new Live(
-  `/projects/${page.dataset.project}/events`,
+  page.dataset,
   { scores: compare, metrics: evaluated },
   { onGap: () => {}, onState: () => {} },
 );

@@ -143,7 +143,7 @@ function replaceProgress(fresh) {
   if (focused) focusable(fresh).find((node) => label(node) === focused)?.focus();
 }
 
-new Live(`/projects/${zone.dataset.project}/events`, { upload: refresh, embedding: refresh, job: refresh }, {
+new Live(zone.dataset, { upload: refresh, embedding: refresh, job: refresh }, {
   onGap: refresh,
   onState: () => {},
 });

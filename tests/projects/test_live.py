@@ -1,7 +1,9 @@
 """The stream of events: nothing is left out, and nobody listens for ever."""
 
 import asyncio
+import re
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -33,6 +35,32 @@ async def end(hub: live.Hub, queue: asyncio.Queue[Event]) -> None:
     hub.leave(queue)
     assert hub._reader is not None
     await asyncio.wait_for(hub._reader, 20)
+
+
+def test_a_page_misses_nothing_between_its_making_and_the_start_of_its_stream(
+    client: TestClient, sign_in: Callable[..., TestClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Events before the page are not repeated; those before, while and after the reader starts all come."""
+    monkeypatch.setattr(live, "STREAM_SECONDS", 0.5)
+    monkeypatch.setattr(events, "OVERLAP", timedelta(0))
+    project = factories.make_project()
+    sign_in(factories.make_user(member_of=project))
+    happen(project.id, 3)
+    page = client.get(f"/projects/{project.id}/cells").text
+    happen(project.id, 2)
+    look = live._newest
+
+    def newest() -> int:
+        found = look()
+        happen(project.id)  # after the listener has joined, beside the start of the reader
+        return found
+
+    monkeypatch.setattr(live, "_newest", newest)
+    monkeypatch.setattr(live, "hub", live.Hub())
+    (after,) = re.findall(r'data-last-event="(\d+)"', page)
+    text = client.get(f"/projects/{project.id}/events?after={after}").text
+    assert {int(line[4:]) for line in text.splitlines() if line.startswith("id: ")} == {4, 5, 6}
+    assert client.get(f"/projects/{project.id}/events?after=-1").status_code == 422
 
 
 def test_listeners_outlive_a_restart_of_the_database(installation: Path, monkeypatch: pytest.MonkeyPatch) -> None:
