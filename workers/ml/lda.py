@@ -14,7 +14,8 @@ from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 FloatArray = npt.NDArray[np.floating[Any]]
 
-NOVELTY_QUANTILE: Final = 0.95
+COVERAGE: Final = 0.95
+"""Share of the cells of known classes that novelty keeps at or below 1."""
 # Matrices here are small. On cores that also embed and serve, BLAS threads wait for each other: one is
 # over twenty times as fast (docs/encoders.md). Set once: the setting is process-wide, not per thread.
 ThreadpoolController().limit(limits=1, user_api="blas")
@@ -45,11 +46,10 @@ class ShrinkageLDA(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if len(self.classes_) < 2:
             raise ValueError(f"labels of two classes are needed; got 1 class: {labels[0]}")
         self.center_, self.whitener_, self.means_ = _gaussian(rows, codes, len(self.classes_))
-        held_out, logits, distances = self._out_of_fold(rows, codes)
+        held_out, logits, angles = self._out_of_fold(rows, codes)
         self.temperature_ = temperature(logits, codes[held_out]) if len(held_out) else 1.0
-        far = np.quantile(distances, NOVELTY_QUANTILE) if len(held_out) else 1.0
-        # Copies of one cell have no distance at all; any other cell is then novel, but finitely so.
-        self.novelty_scale_ = max(float(far), 1e-6)
+        # Copies of one cell have no angle at all; any other cell is then novel, but finitely so.
+        self.novelty_scale_ = max(_upper_bound(angles, COVERAGE), 1e-3)
         return self
 
     def decision_function(self, X: npt.ArrayLike) -> FloatArray:
@@ -67,19 +67,24 @@ class ShrinkageLDA(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self.predict_both(X)[0]
 
     def novelty(self, X: npt.ArrayLike) -> FloatArray:
-        """Mahalanobis distance to the nearest class (n,), 1 = only 5 % of known cells are as far.
+        """Angle to the nearest class mean (n,), 1 = only 5 % of the cells of known classes are as far.
 
-        Divided by the 95th percentile of the labelled cells' own out-of-fold distances, so that
-        values compare between classifiers; ratios, unlike quantiles, still order the far ones.
+        Seen from the mean of all classes, in the space where cells of one class scatter alike in all directions: a
+        known cell lies in the direction of its class, one of no known class in a direction of its own. Divided by what
+        covers 95 % of the labelled cells' own out-of-fold angles, so that values compare between classifiers.
         """
         return self.predict_both(X)[1]
+
+    def rejects(self, X: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+        """Whether a cell fits no class (n,): novelty above 1. Of cells of known classes 95 % are kept (COVERAGE)."""
+        return self.novelty(X) > 1
 
     def predict_both(self, X: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
         """Return predict_proba and novelty at the price of one."""
         white = self._whiten(X)
         logits = self._logits(white)
-        nearest = np.sqrt(_nearest(white, logits)) / white.dtype.type(self.novelty_scale_)
-        return softmax(logits / white.dtype.type(self.temperature_), axis=1), nearest
+        angles = _angles(white, logits, self.means_.astype(white.dtype)) / white.dtype.type(self.novelty_scale_)
+        return softmax(logits / white.dtype.type(self.temperature_), axis=1), angles
 
     def _whiten(self, X: npt.ArrayLike) -> FloatArray:
         check_is_fitted(self)
@@ -92,7 +97,7 @@ class ShrinkageLDA(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _out_of_fold(
         self, X: FloatArray, codes: npt.NDArray[np.intp]
     ) -> tuple[npt.NDArray[np.intp], FloatArray, FloatArray]:
-        """Indices (m,), logits (m, k) and nearest distances (m,) of labels predicted unseen.
+        """Indices (m,), logits (m, k) and angles to the nearest class (m,) of labels predicted unseen.
 
         A class's only label is not held out, for nothing would be left of its class.
         """
@@ -107,11 +112,11 @@ class ShrinkageLDA(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             center, whitener, means = _gaussian(X[rest], codes[rest], len(counts))
             white = (X[held] - center) @ whitener
             logits = _logits(white, means)
-            found.append((held, logits, np.sqrt(_nearest(white, logits))))
+            found.append((held, logits, _angles(white, logits, means)))
         if not found:
             return np.empty(0, np.intp), np.empty((0, len(counts))), np.empty(0)
-        indices, logits_, distances = zip(*found, strict=True)
-        return np.concatenate(indices), np.concatenate(logits_), np.concatenate(distances)
+        indices, logits_, angles = zip(*found, strict=True)
+        return np.concatenate(indices), np.concatenate(logits_), np.concatenate(angles)
 
 
 def folds_of(codes: npt.NDArray[np.intp], folds: int) -> npt.NDArray[np.intp]:
@@ -166,10 +171,25 @@ def _logits(white: FloatArray, means: FloatArray) -> FloatArray:
     return logits
 
 
-def _nearest(white: FloatArray, logits: FloatArray) -> FloatArray:
-    """Squared distance to the nearest class, as |x|^2 - 2 max logit (expanded |x - mean|^2)."""
-    squared: FloatArray = np.einsum("nd,nd->n", white, white) - 2 * logits.max(1)
-    return np.maximum(squared, 0)
+def _angles(white: FloatArray, logits: FloatArray, means: FloatArray) -> FloatArray:
+    """Smallest angle (n,) in radians between a row and a class mean, seen from the center; at the center pi / 2."""
+    squared = np.square(means).sum(1)
+    lengths = np.sqrt(np.einsum("nd,nd->n", white, white)[:, None] * squared)
+    cosines = np.divide(logits + squared / 2, lengths, out=np.zeros_like(logits), where=lengths > 0)
+    angles: FloatArray = np.arccos(np.clip(cosines.max(1), -1, 1))
+    return angles
+
+
+def _upper_bound(values: FloatArray, coverage: float) -> float:
+    """Value not exceeded by this share of new ones like `values` (n,); pi without any.
+
+    The one of rank ceil((n + 1) coverage), as in split conformal prediction (Vovk et al. 2005); for fewer than 19
+    values and 0.95 the largest, which covers a bit less.
+    """
+    if not len(values):
+        return np.pi
+    rank = min(int(np.ceil((len(values) + 1) * coverage)), len(values))
+    return float(np.sort(values)[rank - 1])
 
 
 def temperature(logits: FloatArray, codes: npt.NDArray[np.intp]) -> float:
