@@ -15,7 +15,7 @@ from workers.ml.bundle import in_training_part
 from workers.ml.embedding import embed
 from workers.ml.encoders import bundled_encoder_path, load_encoder
 from workers.ml.evaluation import balanced_accuracy, expected_calibration_error
-from workers.ml.heads import make_head
+from workers.ml.heads import fit_head
 
 
 def cells(root: Path) -> tuple[list[Path], np.ndarray]:
@@ -53,7 +53,7 @@ def main() -> None:
             results = []
             for seed in range(draws):
                 chosen = draw(y, per_class, seed)
-                head = make_head(name).fit(X[chosen], y[chosen])
+                head = fit_head(name, X[chosen], y[chosen], np.delete(X, chosen, axis=0))
                 proba = head.predict_proba(X_test)
                 codes = np.searchsorted(head.classes_, y_test)
                 results.append((balanced_accuracy(codes, proba.argmax(1)), expected_calibration_error(codes, proba)))

@@ -24,7 +24,7 @@ from app.storage import get_storage
 from workers.matrix import Vectors, matrix_of
 from workers.ml.artifacts import dump_head
 from workers.ml.evaluation import cross_validate
-from workers.ml.heads import make_head, score
+from workers.ml.heads import few, fit_head, score
 from workers.runner import Task
 
 HEAD = "ours"
@@ -54,6 +54,14 @@ class Material:
         return np.asarray(self.vectors[self.rows[places]], np.float32)
 
     @property
+    def X_unlabelled(self) -> npt.NDArray[np.float32]:
+        """Embeddings of some cells without label, from which a head may learn as well."""
+        unlabelled = np.ones(len(self.cell_ids), bool)
+        unlabelled[np.searchsorted(self.cell_ids, self.labelled)] = False
+        rows = self.rows[unlabelled]
+        return np.asarray(self.vectors[rows[few(len(rows))]], np.float32)
+
+    @property
     def X_all(self) -> Vectors:
         """Embeddings of all cells; a view of the file where the rows lie in sequence."""
         first = int(self.rows[0])
@@ -68,15 +76,15 @@ def fit(task: Task) -> None:
         material = _material(session, task.project_id)
     if material is None:
         return
-    X, y = material.X, material.y
-    head = make_head(HEAD).fit(X, y)
+    X, y, unlabelled = material.X, material.y, material.X_unlabelled
+    head = fit_head(HEAD, X, y, unlabelled)
     table = _score_table(head, material)
     seconds = perf_counter() - started
     classifier_id = _publish(task, material, head, table, seconds)
     with reading() as session:
         if classifier_id is None or jobs.is_queued(session, f"fit:{task.project_id}"):
             return  # the evaluation is left to the fit of newer labels
-    metrics = _metrics(X, y)
+    metrics = _metrics(X, y, unlabelled)
     with task.transaction() as session:
         classifier = session.get_one(Classifier, classifier_id)
         classifier.metrics = metrics
@@ -219,9 +227,11 @@ def _old_tables(session: Session, project_id: int, version: int) -> list[str]:
     return gone
 
 
-def _metrics(X: npt.NDArray[np.float32], y: npt.NDArray[np.str_]) -> dict[str, Any]:
+def _metrics(
+    X: npt.NDArray[np.float32], y: npt.NDArray[np.str_], unlabelled: npt.NDArray[np.float32]
+) -> dict[str, Any]:
     """Cross-validated figures as JSON; classes in the order of `classes`, rows of `confusion` are the labels."""
-    found = cross_validate(X, y, partial(make_head, HEAD))
+    found = cross_validate(X, y, partial(fit_head, HEAD, unlabelled=unlabelled))
     return {
         "classes": found.classes,
         "held_out": found.held_out,

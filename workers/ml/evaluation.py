@@ -12,6 +12,8 @@ from workers.ml.lda import folds_of
 
 Codes = npt.NDArray[np.intp]
 Interval = tuple[float, float]
+Fit = Callable[[npt.NDArray[np.float64], npt.NDArray[Any]], Any]
+"""Returns a fitted head for X (n, d), y (n,)."""
 
 _DRAWS: Final = 4000
 _BINS: Final = 10
@@ -42,11 +44,11 @@ class Evaluation:
 def cross_validate(
     X: npt.NDArray[np.floating[Any]],
     y: npt.ArrayLike,
-    make: Callable[[], Any],
+    fit: Fit,
     folds: int = 5,
     seed: int = 0,
 ) -> Evaluation:
-    """Evaluate fresh heads from `make` on X (n, d), y (n,) by stratified folds.
+    """Evaluate what `fit` makes of X (n, d), y (n,) by stratified folds: it is called without each fold in turn.
 
     A class with fewer labels than folds is spread over as many folds as it has labels, each held out
     once. A class's only label is never held out, for the head would not know the class. Raises
@@ -57,7 +59,7 @@ def cross_validate(
     counts = np.bincount(codes)
     if (counts > 1).sum() < 2:
         raise ValueError("cross-validation needs two classes with at least two labels each")
-    proba = _out_of_fold(np.asarray(X, np.float64), labels, codes, make, folds, seed)
+    proba = _out_of_fold(np.asarray(X, np.float64), labels, codes, fit, folds, seed)
     held = np.flatnonzero(np.isfinite(proba).all(1))
     predicted = proba[held].argmax(1)
     confusion = np.zeros((len(classes), len(classes)), np.int64)
@@ -120,7 +122,7 @@ def _out_of_fold(
     X: npt.NDArray[np.float64],
     labels: npt.NDArray[Any],
     codes: Codes,
-    make: Callable[[], Any],
+    fit: Fit,
     folds: int,
     seed: int,
 ) -> npt.NDArray[np.float64]:
@@ -133,5 +135,5 @@ def _out_of_fold(
     for number in range(fold.max() + 1):
         held = (fold == number) & (counts[codes] > 1)
         if held.any():
-            proba[held] = make().fit(X[~held], labels[~held]).predict_proba(X[held])
+            proba[held] = fit(X[~held], labels[~held]).predict_proba(X[held])
     return proba

@@ -14,6 +14,8 @@ from workers.ml.lda import ShrinkageLDA
 from workers.ml.paper_heads import PaperHead
 
 CHUNK: Final = 16_384
+MOST_UNLABELLED: Final = 2_000
+"""More unlabelled cells change nothing but the time of a fit."""
 Head = Any
 """A scikit-learn classifier with `classes_` and `predict_proba`."""
 
@@ -39,6 +41,27 @@ def make_head(name: str) -> Head:
     if name not in HEADS:
         raise ValueError(f"there is no head {name!r}; known: {', '.join(HEADS)}")
     return HEADS[name]()
+
+
+def fit_head(
+    name: str,
+    X: npt.NDArray[np.floating[Any]],
+    y: npt.ArrayLike,
+    unlabelled: npt.NDArray[np.floating[Any]] | None = None,
+) -> Head:
+    """Fit the head `name` on X (n, d), y (n,); ours also learns from `unlabelled` (m, d), see ShrinkageLDA.
+
+    Of more than MOST_UNLABELLED rows, about as many are taken, evenly spaced; the others are not even read.
+    """
+    head = make_head(name)
+    if unlabelled is None or not isinstance(head, ShrinkageLDA):
+        return head.fit(X, y)
+    return head.fit(X, y, unlabelled[few(len(unlabelled))])
+
+
+def few(n: int) -> slice:
+    """Return a slice of n rows that takes MOST_UNLABELLED of them at most, evenly spaced."""
+    return slice(None, None, max(1, -(-n // MOST_UNLABELLED)))
 
 
 def score(head: Head, X: npt.NDArray[np.floating[Any]]) -> Scores:

@@ -20,6 +20,10 @@ COVERAGE: Final = 0.95
 # over twenty times as fast (docs/encoders.md). Set once: the setting is process-wide, not per thread.
 ThreadpoolController().limit(limits=1, user_api="blas")
 
+UNLABELLED_WEIGHT: Final = 8
+"""Labels per class that the unlabelled cells weigh at most."""
+_CLEAR: Final = 0.7
+_REFINEMENTS: Final = 2
 _FOLDS: Final = 10
 _MAX_CHANGE: Final = np.log(100.0)
 
@@ -38,8 +42,13 @@ class ShrinkageLDA(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     inverse covariance, `means_` (k, d) whitened class means, `temperature_`, `novelty_scale_`.
     """
 
-    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
-        """Fit on X (n, d) and labels y (n,); ValueError if y has fewer than two classes."""
+    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike, unlabelled: npt.ArrayLike | None = None) -> Self:
+        """Fit on X (n, d), labels y (n,) and, where there are any, cells without label (m, d) of the same scanner.
+
+        The unlabelled cells whose class is clear refine means and covariance, as in self-training (Scudder 1965). Each
+        class gets by them what at most UNLABELLED_WEIGHT more labels would weigh, so its own labels soon outweigh them.
+        Raises ValueError if y has fewer than two classes.
+        """
         rows, labels = validate_data(self, X, y, dtype=np.float64)
         check_classification_targets(labels)
         self.classes_, codes = np.unique(labels, return_inverse=True)
@@ -50,6 +59,8 @@ class ShrinkageLDA(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.temperature_ = temperature(logits, codes[held_out]) if len(held_out) else 1.0
         # Copies of one cell have no angle at all; any other cell is then novel, but finitely so.
         self.novelty_scale_ = max(_upper_bound(angles, COVERAGE), 1e-3)
+        if unlabelled is not None and len(others := validate_data(self, unlabelled, dtype=np.float64, reset=False)):
+            self._refine(rows, codes, others)
         return self
 
     def decision_function(self, X: npt.ArrayLike) -> FloatArray:
@@ -85,6 +96,20 @@ class ShrinkageLDA(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         logits = self._logits(white)
         angles = _angles(white, logits, self.means_.astype(white.dtype)) / white.dtype.type(self.novelty_scale_)
         return softmax(logits / white.dtype.type(self.temperature_), axis=1), angles
+
+    def _refine(self, X: FloatArray, codes: npt.NDArray[np.intp], unlabelled: FloatArray) -> None:
+        k = len(self.classes_)
+        for _ in range(_REFINEMENTS):
+            proba = self.predict_proba(unlabelled)
+            clear = proba.max(1) > _CLEAR
+            guessed = proba.argmax(1)[clear]
+            share = np.minimum(1, UNLABELLED_WEIGHT / np.maximum(np.bincount(guessed, minlength=k), 1))
+            self.center_, self.whitener_, self.means_ = _gaussian(
+                np.concatenate([X, unlabelled[clear]]),
+                np.concatenate([codes, guessed]),
+                k,
+                np.concatenate([np.ones(len(X)), share[guessed]]),
+            )
 
     def _whiten(self, X: npt.ArrayLike) -> FloatArray:
         check_is_fitted(self)
@@ -128,15 +153,18 @@ def folds_of(codes: npt.NDArray[np.intp], folds: int) -> npt.NDArray[np.intp]:
     return position % folds
 
 
-def _gaussian(X: FloatArray, codes: npt.NDArray[np.intp], k: int) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Center (d,), whitener (d, d) and whitened class means (k, d) of one shrunk Gaussian a class."""
-    one_hot = np.zeros((k, len(codes)))
-    one_hot[codes, np.arange(len(codes))] = 1
-    means = one_hot @ X / one_hot.sum(1, keepdims=True)
+def _gaussian(
+    X: FloatArray, codes: npt.NDArray[np.intp], k: int, weights: FloatArray | None = None
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Center (d,), whitener (d, d) and whitened class means (k, d) of one shrunk Gaussian a class; rows weigh 1."""
+    weights = np.ones(len(X)) if weights is None else weights
+    shares = np.zeros((k, len(codes)))
+    shares[codes, np.arange(len(codes))] = weights
+    means = shares @ X / shares.sum(1, keepdims=True)
     center = means.mean(0)
-    covariance = _ledoit_wolf(X - means[codes])
+    covariance = _ledoit_wolf(X - means[codes], weights)
     # The k means come from the same labels: without n / (n - k) few labels would look too certain.
-    covariance *= len(X) / max(len(X) - k, 1)
+    covariance *= weights.sum() / max(weights.sum() - k, 1)
     d = X.shape[1]
     spread = np.trace(covariance) / d
     if spread > 0:
@@ -148,16 +176,16 @@ def _gaussian(X: FloatArray, codes: npt.NDArray[np.intp], k: int) -> tuple[Float
     return center, whitener, (means - center) @ whitener
 
 
-def _ledoit_wolf(residuals: FloatArray) -> FloatArray:
-    """Covariance (d, d) of centred rows (n, d), shrunk towards a multiple of the identity.
+def _ledoit_wolf(residuals: FloatArray, weights: FloatArray) -> FloatArray:
+    """Covariance (d, d) of centred rows (n, d) with weights (n,), shrunk towards a multiple of the identity.
 
     Ledoit and Wolf 2004, equations 10 to 14, with sum |x x' - S|^2 = sum |x|^4 - n |S|^2.
     """
-    n, d = residuals.shape
-    covariance: FloatArray = residuals.T @ residuals / n
+    n, d = weights.sum(), residuals.shape[1]
+    covariance: FloatArray = (residuals * weights[:, None]).T @ residuals / n
     mean_variance = np.trace(covariance) / d
     away = np.square(covariance).sum() - d * mean_variance**2
-    fourth = np.square(np.square(residuals).sum(1)).sum()
+    fourth = weights @ np.square(np.square(residuals).sum(1))
     noise = (fourth / n - np.square(covariance).sum()) / n
     share = min(noise / away, 1.0) if away > 0 else 1.0
     covariance *= 1 - share
