@@ -1,7 +1,8 @@
 """Make the bundled encoder: python -m workers.ml.bundle --data DIR --run DIR [--out FILE].
 
 Trains the preset "cpu" on the unlabelled cells of three open sets, can be stopped at any time and goes on when it is
-started again.
+started again. The file in the repository came of two runs, the second with --start from the first one's result; the
+card tells both.
 """
 
 import argparse
@@ -23,10 +24,10 @@ from workers.ml.dino import PRESETS
 from workers.ml.encoders import bundled_encoder_path, load_encoder
 from workers.ml.frames import Image
 from workers.ml.pretrain import Progress, Run
-from workers.ml.starts import imagenet_network
+from workers.ml.starts import IMAGENET, starting_network
 
 BCISC_GROUPS: Final = ("1", "2")
-EPOCHS: Final = 10
+EPOCHS: Final = 12
 MARGIN: Final = 1.8
 """Side of the square around a cell of BCCD, in sides of its box."""
 MIN_HALF: Final = 60
@@ -113,7 +114,7 @@ def git_revision() -> str | None:
     return found.stdout.strip() or None
 
 
-def _card() -> dict[str, Any]:
+def _card(start: str) -> dict[str, Any]:
     return {
         "summary": "ImageNet weights, pretrained further by DINO on unlabelled blood cells of three open sets",
         "licence": "Apache-2.0 (starting weights); trained on images under CC BY 4.0, Apache-2.0 and MIT",
@@ -121,6 +122,7 @@ def _card() -> dict[str, Any]:
         "data": "Acevedo et al. 2019/2020 (CC BY 4.0), the 70 % in_training_part; BCISC groups 1 and 2 (Apache-2.0); "
         "white cells of BCCD (MIT)",
         "git_revision": git_revision(),
+        "begun_from": None if start == IMAGENET else load_encoder(Path(start), "cpu").card,
     }
 
 
@@ -131,12 +133,22 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True, help="folder of the run; the same one goes on")
     parser.add_argument("--out", type=Path, default=bundled_encoder_path())
     parser.add_argument("--epochs", type=int, default=EPOCHS)
+    parser.add_argument("--start", default=IMAGENET, help="encoder file of an earlier run to go on from")
+    parser.add_argument("--keep-every", type=int, default=0, help="also keep an encoder file every so many epochs")
     parser.add_argument("--without-acevedo", action="store_true", help="see no image of Acevedo: an unseen lab")
     arguments = parser.parse_args()
     say = Console().print
     images = training_images(arguments.data, acevedo=not arguments.without_acevedo)
     recipe = replace(PRESETS["cpu"], epochs=arguments.epochs)
-    run = Run(arguments.run, recipe, images, imagenet_network, _card(), torch.device("cpu"))
+    run = Run(
+        arguments.run,
+        recipe,
+        images,
+        lambda spec: starting_network(spec, arguments.start),
+        _card(arguments.start),
+        torch.device("cpu"),
+        keep_every=arguments.keep_every,
+    )
 
     def report(progress: Progress) -> None:
         if progress.probe:

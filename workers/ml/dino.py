@@ -53,7 +53,7 @@ class Recipe:
     seed: int = 0
 
 
-_CELL: Final = Augmentation(exchange=0.5, light=0.15)
+_CELL: Final = Augmentation(scale=(0.4, 0.9), exchange=0.5, light=0.15)
 _PAPER: Final = Augmentation(
     scale=(0.71, 1.0), perspective=0.3, background=0, jitter=0.8, grey=0.2, blur=1, sigma=(0.1, 5), noise=0
 )
