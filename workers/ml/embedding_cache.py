@@ -18,6 +18,11 @@ from workers.ml.sources import Source
 _CHUNK: Final = 512  # images read at once: some hundred megabytes at most in memory, and lost when it is stopped
 
 
+def cache_folder() -> Path:
+    """Return the user's folder for embeddings, as the XDG specification has it."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fiftycells" / "embeddings"
+
+
 class EmbeddingCache:
     """A folder with one subfolder per encoder; each file in it holds the vectors of one chunk of images.
 

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import platform
 import sys
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from workers.ml import study
-from workers.ml.embedding_cache import EmbeddingCache
+from workers.ml.embedding_cache import EmbeddingCache, cache_folder
 from workers.ml.encoders import Encoder, EncoderFileError, bundled_encoder_path, load_encoder
 from workers.ml.heads import HEADS
 from workers.ml.layouts import LabelledImages, listed, read_labelled, transfer_mapping
@@ -78,7 +77,7 @@ def main(  # noqa: PLR0913 - the options of a command
         fitted, tested = read_labelled(root, table), read_labelled(test_root, test_csv)
         network = load_encoder(bundled_encoder_path() if encoder == "bundled" else Path(encoder))
         report = Report()
-        known = EmbeddingCache(cache or _cache_folder(), network)
+        known = EmbeddingCache(cache or cache_folder(), network)
         vectors = {name: _embed(known, images, name, report) for name, images in (("fit", fitted), ("test", tested))}
         experiment = _experiment(vectors["fit"], vectors["test"], report, direct=fit_root is not None)
         for name, count in study.short_classes(experiment, numbers).items():
@@ -109,10 +108,6 @@ def _heads(text: str) -> list[str]:
     if unknown := [name for name in names if name not in HEADS]:
         raise ValueError(f"there is no head {', '.join(unknown)}; known: {', '.join(HEADS)}")
     return names
-
-
-def _cache_folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fiftycells" / "embeddings"
 
 
 def _progress(what: str) -> Progress:
