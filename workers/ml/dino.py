@@ -106,8 +106,7 @@ class Dino:
         network = network.to(memory_format=torch.channels_last).to(device)
         with torch.inference_mode():
             width = network.eval()(torch.zeros(2, 3, recipe.spec.size, recipe.spec.size, device=device)).shape[1]
-        if autocast_dtype(device) is not None and device.type == "cpu":
-            _slow_in_bfloat16_to_float32(network)
+        slow_in_bfloat16_to_float32(network, device)
         self.student: nn.Module = nn.Sequential(network, _head(width, recipe)).to(device).train()
         self.teacher = nn.Sequential(copy.deepcopy(network), _head(width, recipe)).to(device).train()
         self.teacher.load_state_dict(self.student.state_dict())
@@ -203,11 +202,13 @@ class _Float32Conv(nn.Conv2d):
             return super().forward(images.float())
 
 
-def _slow_in_bfloat16_to_float32(network: nn.Module) -> None:
-    """Keep depthwise convolutions of stride 2 or 5 x 5 in float32.
+def slow_in_bfloat16_to_float32(network: nn.Module, device: torch.device) -> None:
+    """Keep depthwise convolutions of stride 2 or 5 x 5 in float32 on a CPU that trains in bfloat16.
 
     Their bfloat16 gradients take up to seven times as long on CPUs; a whole step takes twice (docs/pretraining.md).
     """
+    if device.type != "cpu" or autocast_dtype(device) is None:
+        return
     for module in network.modules():
         depthwise = isinstance(module, nn.Conv2d) and module.groups == module.in_channels > 1
         if depthwise and (module.stride[0] > 1 or module.kernel_size[0] > 3):  # type: ignore[index]

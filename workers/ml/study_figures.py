@@ -31,16 +31,18 @@ def draw_curve(out: Path, summary: Mapping[str, Mapping[str, Mapping[str, float]
         k = np.array([int(labels) for labels in table])
         mean = np.array([cell["mean"] for cell in table.values()])
         std = np.array([cell["std"] for cell in table.values()])
-        (line,) = axes.plot(k, mean, marker=marker, label=head)
+        (line,) = axes.plot(k, mean, marker=marker, label=f"{head} ({next(iter(table.values()))['n']})")
         axes.fill_between(k, mean - std, mean + std, alpha=0.2, color=line.get_color(), linewidth=0)
     axes.set_xscale("log")
-    axes.set_xticks(k, [str(labels) for labels in k])
+    ticks = sorted({int(labels) for table in summary.values() for labels in table})
+    axes.set_xticks(ticks, [str(labels) for labels in ticks])
     axes.minorticks_off()
     axes.set_xlabel("labels per class")
     axes.set_ylabel("balanced accuracy")
     axes.grid(alpha=0.3)
-    title = f"mean and deviation\nof {next(iter(table.values()))['n']} draws"
-    axes.legend(title=title, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    axes.legend(
+        title="mean and deviation\n(number of draws)", loc="center left", bbox_to_anchor=(1, 0.5), frameon=False
+    )
     _save(figure, out / "curve")
 
 
