@@ -106,6 +106,7 @@ def test_unlabelled_cells_help_while_labels_are_few_and_hardly_matter_later():
         return float(np.mean(shares))
 
     assert right(3, pool) > right(3, None) + 0.03
+    assert right(3, pool[:0]) == right(3, None)
     assert abs(right(40, pool) - right(40, None)) < 0.01
 
 

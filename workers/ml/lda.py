@@ -59,8 +59,8 @@ class ShrinkageLDA(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.temperature_ = temperature(logits, codes[held_out]) if len(held_out) else 1.0
         # Copies of one cell have no angle at all; any other cell is then novel, but finitely so.
         self.novelty_scale_ = max(_upper_bound(angles, COVERAGE), 1e-3)
-        if unlabelled is not None and len(others := validate_data(self, unlabelled, dtype=np.float64, reset=False)):
-            self._refine(rows, codes, others)
+        if unlabelled is not None and len(np.asarray(unlabelled)):
+            self._refine(rows, codes, validate_data(self, unlabelled, dtype=np.float64, reset=False))
         return self
 
     def decision_function(self, X: npt.ArrayLike) -> FloatArray:
