@@ -187,7 +187,10 @@ new Live(
     onGap: () => pages.refresh(),
     onState: (online) => {
       showLiveState(online ? "online" : "offline");
-      if (online) queue.retryNow(); // the server is back: no need to sit out the wait
+      if (!online) return;
+      queue.retryNow(); // the server is back: no need to sit out the wait
+      tiles.reloadImages();
     },
   },
 );
+addEventListener("online", () => tiles.reloadImages());

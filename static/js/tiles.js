@@ -69,6 +69,13 @@ export class Tiles {
     return this.grid.querySelector(`:scope > [data-cell-id="${id}"]`);
   }
 
+  /** Load again the images that failed while the server was away. */
+  reloadImages() {
+    for (const image of this.grid.querySelectorAll("img")) {
+      if (image.complete && !image.naturalWidth) image.src = image.getAttribute("src");
+    }
+  }
+
   /** @returns {number} tiles in a row at the present width */
   columns() {
     return getComputedStyle(this.grid).gridTemplateColumns.split(" ").length;

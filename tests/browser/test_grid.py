@@ -211,9 +211,14 @@ def test_labels_wait_for_a_server_that_is_away(page: Page, grid: str, running: I
     expect(labelled(page)).to_have_count(4)
     expect(page.locator("#save-state")).to_contain_text("Not saved: no connection. Trying again in")
     expect(page.locator("#live-state")).to_contain_text("Live updates paused")
+    last = page.locator(".tile img").last  # images are loaded when they come near
+    last.scroll_into_view_if_needed()
+    expect(last).to_have_js_property("complete", True)
+    expect(last).to_have_js_property("naturalWidth", 0)
     running.start()
     saved(page)
     expect(page.locator("#live-state")).to_have_text("")
+    expect(last).not_to_have_js_property("naturalWidth", 0)
     page.reload()
     expect(labelled(page)).to_have_count(4)
 
