@@ -14,7 +14,10 @@ const LOOK_AGAIN_MS = 15_000; // a sender that has fallen silent sends no event
 
 const zone = document.getElementById("upload");
 const element = (id) => document.getElementById(id);
-const megabytes = (bytes) => `${(bytes / 1e6).toLocaleString("en", { maximumFractionDigits: bytes < 1e7 ? 1 : 0 })} MB`;
+const amount = (bytes) =>
+  bytes < 1e6
+    ? `${Math.ceil(bytes / 1e3)} kB`
+    : `${(bytes / 1e6).toLocaleString("en", { maximumFractionDigits: bytes < 1e7 ? 1 : 0 })} MB`;
 const fileCount = (count) => (count === 1 ? "1 file" : `${count.toLocaleString("en")} files`);
 let sender = null;
 let queue = Promise.resolve();
@@ -102,7 +105,7 @@ function show({ files, bytes }, allFiles, allBytes) {
   bar.max = Math.max(1, allBytes);
   bar.value = Math.min(bytes, bar.max);
   element("sending-count").textContent =
-    `${files.toLocaleString("en")} of ${fileCount(allFiles)}, ${megabytes(Math.min(bytes, allBytes))} of ${megabytes(allBytes)}`;
+    `${files.toLocaleString("en")} of ${fileCount(allFiles)}, ${amount(Math.min(bytes, allBytes))} of ${amount(allBytes)}`;
 }
 
 function say(text) {

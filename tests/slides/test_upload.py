@@ -117,7 +117,10 @@ def test_the_same_bytes_are_one_cell_of_a_slide(browser: TestClient, slide: Slid
     assert counts(first) == (2, 1, 0)
     assert counts(second) == (1, 2, 0)
     assert cell_names(slide) == ["cell-0.png", "cell-1.png", "cell-9.png"]
-    assert "<b>2</b> already on this slide" in browser.get(f"/projects/{slide.project_id}/slides/{slide.id}").text
+    page = browser.get(f"/projects/{slide.project_id}/slides/{slide.id}").text
+    assert "<b>2</b> already on this slide" in page
+    assert "<b>2</b> new cells" in page
+    assert "<b>1</b> new cell<" in page
 
 
 def test_the_same_bytes_on_another_slide_share_the_image(
