@@ -100,6 +100,10 @@ def upload(page: Page, cells: Cells, look: Look, folder: Path) -> None:
     page.go_back()
     expect(progress).to_contain_text("not an image")
     expect(progress.locator(".stat-value").nth(2)).to_have_text(str(len(cells)), timeout=SECONDS * 1000)
+    name, (data, _) = next(iter(cells.items()))
+    page.locator("#choose-files").set_input_files({"name": name, "mimeType": "image/jpeg", "buffer": data})
+    expect(progress.locator(".upload-counts").first).to_contain_text("1 already on this slide", timeout=SECONDS * 1000)
+    expect(page.locator("#sending-count")).to_have_text(re.compile(r"1 of 1 file, \d+ kB of \d+ kB"))
 
 
 def label_by_keys(page: Page, cells: Cells, look: Look) -> None:
@@ -155,6 +159,10 @@ def see_predictions_change(page: Page, cells: Cells, look: Look) -> None:
     page.keyboard.press("?")
     look(page, "keys")
     page.keyboard.press("Escape")
+    tiles.first.hover()
+    page.keyboard.press(" ")
+    look(page, "zoom")
+    page.keyboard.press("Escape")
 
 
 def export(page: Page, cells: Cells) -> None:
@@ -171,6 +179,16 @@ def look_around(page: Page, look: Look) -> None:
     expect(page.get_by_text("Confusion matrix")).to_be_visible()
     look(page, "predictions")
     project = page.url.removesuffix("/predictions")
+    page.goto(f"{project}/slides")
+    page.get_by_role("link", name="A-17").click()
+    page.locator("summary", has_text="refused").click()
+    look(page, "refusals")
+    page.goto(f"{project}/classes")
+    page.get_by_role("link", name="Change").first.click()
+    look(page, "class")
+    page.goto(f"{project}/scanners")
+    page.get_by_role("link", name="Change DM96").click()
+    look(page, "scanner")
     pages = {
         "classifiers": f"{project}/classifiers",
         "classes": f"{project}/classes",
@@ -180,6 +198,8 @@ def look_around(page: Page, look: Look) -> None:
         "jobs": "/jobs",
         "accounts": "/accounts",
         "account": "/account",
+        "refused": "/uploads/1/refused",  # of the first upload of this installation
+        "rest": "/api/v1/docs",
         "not-found": "/projects/999/cells",
     }
     for name, address in pages.items():
