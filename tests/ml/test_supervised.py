@@ -69,7 +69,7 @@ def sets(cells: Path, first: str = "train") -> list[object]:
 
 def test_the_network_learns_from_the_draws_of_the_heads_and_again_to_the_same_end(study, cells, tmp_path):
     options = [*sets(cells), "--per-class", "2,15", "--supervised-weights", "random"]
-    done = study(*options, "--out", tmp_path / "one", "--supervised-epochs", "60")
+    done = study(*options, "--out", tmp_path / "one", "--supervised-epochs", "40")
     assert done.exit_code == 0, done.output
     assert "test_efficientnet starts from random weights" in done.output
     results = table(tmp_path / "one" / "results.csv")
@@ -78,14 +78,14 @@ def test_the_network_learns_from_the_draws_of_the_heads_and_again_to_the_same_en
     ]
     summary = json.loads((tmp_path / "one" / "summary.json").read_text())["supervised"]
     assert summary["15"]["n"] == 2
-    assert summary["15"]["mean"] > 0.6  # by chance a quarter
+    assert summary["15"]["mean"] > 0.5  # by chance a quarter
     recall = [r for r in table(tmp_path / "one" / "per_class_recall.csv") if r["head"] == "supervised"]
     assert {r["class"] for r in recall} == {*CLASSES}
     confusion = table(tmp_path / "one" / "confusion-supervised.csv")
     assert sum(int(row[code]) for row in confusion for code in CLASSES) == 2 * 39  # draws, readable test images
     assert "supervised (2)" in (tmp_path / "one" / "curve.svg").read_text()
     description = json.loads((tmp_path / "one" / "study.json").read_text())
-    assert (description["supervised"]["weights"], description["supervised"]["epochs"]) == ("random", 60)
+    assert (description["supervised"]["weights"], description["supervised"]["epochs"]) == ("random", 40)
     assert not [path for path in (tmp_path / "one").iterdir() if path.is_dir()]
     few = [*options, "--supervised-epochs", "3", "--supervised-draws", "1"]
     for name in ("two", "three"):
