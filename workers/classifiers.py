@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import save
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from app import jobs
 from app.cells.index import Columns, columns_of
@@ -23,7 +23,7 @@ from app.models.project import lock
 from app.storage import get_storage
 from workers.matrix import Vectors, matrix_of
 from workers.ml.artifacts import dump_head
-from workers.ml.evaluation import cross_validate
+from workers.ml.evaluation import cross_validate, roll_up
 from workers.ml.heads import few, fit_head, score
 from workers.runner import Task
 
@@ -45,6 +45,7 @@ class Material:
     vectors: Vectors
     labelled: npt.NDArray[np.int64]  # cell ids of X
     y: npt.NDArray[np.str_]
+    parents: dict[str, str]  # class code -> code of its parent
     newest_annotation_id: int
 
     @property
@@ -84,7 +85,7 @@ def fit(task: Task) -> None:
     with reading() as session:
         if classifier_id is None or jobs.is_queued(session, f"fit:{task.project_id}"):
             return  # the evaluation is left to the fit of newer labels
-    metrics = _metrics(X, y, unlabelled)
+    metrics = _metrics(material, unlabelled)
     with task.transaction() as session:
         classifier = session.get_one(Classifier, classifier_id)
         classifier.metrics = metrics
@@ -112,8 +113,15 @@ def _material(session: Session, project_id: int) -> Material | None:
         vectors=matrix.vectors,
         labelled=columns.cell_ids[labelled],
         y=codes[labelled],
+        parents=_parents(session, project_id),
         newest_annotation_id=newest or 0,
     )
+
+
+def _parents(session: Session, project_id: int) -> dict[str, str]:
+    parent = aliased(CellClass)
+    query = select(CellClass.code, parent.code).join(parent, CellClass.parent_id == parent.id)
+    return {row[0]: row[1] for row in session.execute(query.where(CellClass.project_id == project_id))}
 
 
 def _codes(
@@ -227,11 +235,14 @@ def _old_tables(session: Session, project_id: int, version: int) -> list[str]:
     return gone
 
 
-def _metrics(
-    X: npt.NDArray[np.float32], y: npt.NDArray[np.str_], unlabelled: npt.NDArray[np.float32]
-) -> dict[str, Any]:
-    """Cross-validated figures as JSON; classes in the order of `classes`, rows of `confusion` are the labels."""
-    found = cross_validate(X, y, partial(fit_head, HEAD, unlabelled=unlabelled))
+def _metrics(material: Material, unlabelled: npt.NDArray[np.float32]) -> dict[str, Any]:
+    """Cross-validated figures as JSON; classes in the order of `classes`, rows of `confusion` are the labels.
+
+    `by_parent` counts subclasses as their parent; None in a project without any.
+    """
+    y = material.y
+    found = cross_validate(material.X, y, partial(fit_head, HEAD, unlabelled=unlabelled))
+    top = roll_up(y, found.proba, found.classes, material.parents)
     return {
         "classes": found.classes,
         "held_out": found.held_out,
@@ -242,4 +253,11 @@ def _metrics(
         "interval": list(found.balanced_accuracy_interval),
         "calibration_error": found.calibration_error,
         "notes": found.notes,
+        "by_parent": {
+            "classes": top.classes,
+            "balanced_accuracy": top.balanced_accuracy,
+            "interval": list(top.balanced_accuracy_interval),
+        }
+        if len(top.classes) > 1 and top.classes != found.classes
+        else None,
     }

@@ -8,7 +8,13 @@ import pytest
 from sklearn.utils.estimator_checks import check_estimator
 
 from workers.ml.artifacts import ArtifactError, dump_head, load_head
-from workers.ml.evaluation import balanced_interval, cross_validate, expected_calibration_error, jeffreys
+from workers.ml.evaluation import (
+    balanced_interval,
+    cross_validate,
+    expected_calibration_error,
+    jeffreys,
+    roll_up,
+)
 from workers.ml.heads import CHUNK, HEADS, fit_head, make_head, score
 from workers.ml.lda import ShrinkageLDA
 
@@ -154,6 +160,17 @@ def test_cross_validation_agrees_with_fresh_cells():
     assert low < evaluation.balanced_accuracy < high
     assert evaluation.confusion.sum() == evaluation.held_out == 150
     assert (evaluation.proba == cross_validate(X, y, OURS).proba).all()
+
+
+def test_a_parent_is_as_probable_as_its_children():
+    X, y = cells({"NGB": 40, "NGS": 40, "LYT": 40}, apart=0.4)
+    found = cross_validate(X, y, OURS)
+    top = roll_up(y, found.proba, found.classes, {"NGB": "NEU", "NGS": "NEU", "LYT": "WBC", "WBC": "CELL"})
+    assert top.classes == ["CELL", "NEU"]
+    np.testing.assert_allclose(top.proba[:, 1], found.proba[:, 1] + found.proba[:, 2])
+    assert top.confusion.sum(1).tolist() == [40, 80]
+    assert top.balanced_accuracy > found.balanced_accuracy
+    assert roll_up(y, found.proba, found.classes, {}).balanced_accuracy == found.balanced_accuracy
 
 
 def test_cross_validation_with_fewer_labels_than_folds():

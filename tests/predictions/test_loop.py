@@ -8,8 +8,10 @@ from uuid import uuid4
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import select
 
-from app.models import Project
+from app.db import reading, transaction
+from app.models import CellClass, Classifier, Project
 from tests import factories
 
 CODES = ["NGS"] * 30 + ["LYT"] * 30
@@ -48,6 +50,29 @@ def cell_ids(client: TestClient, project: Project) -> list[int]:
     answer = client.get(f"/projects/{project.id}/cells", params={"order": "newest"}, headers={"HX-Request": "true"})
     parts = answer.text.split('data-cell-id="')[1:]
     return sorted(int(part.split('"')[0]) for part in parts)
+
+
+def test_subclasses_are_also_counted_as_their_parent(
+    client: TestClient, project: Project, label: Label, work: Callable[[], int]
+) -> None:
+    work()
+    ids = cell_ids(client, project)
+    page = f"/projects/{project.id}/predictions"
+    label({cell_id: code for cell_id, code in zip(ids, CODES, strict=True) if cell_id % 3 == 0})
+    # MON is a kind of neutrophil here; the fake encoder cannot tell it from one.
+    label({cell_id: "MON" for cell_id in ids[:30] if cell_id % 3 == 1})
+    work()
+    assert "With subclasses as one" not in client.get(page).text
+    with transaction() as session:
+        classes = {row.code: row for row in session.scalars(select(CellClass).filter_by(project_id=project.id))}
+        classes["MON"].parent_id = classes["NGS"].id
+    label({ids[59]: "LYT"})
+    work()
+    assert "With subclasses as one" in client.get(page).text
+    with reading() as session:
+        metrics = session.scalars(select(Classifier.metrics).order_by(Classifier.id.desc())).first()
+    assert metrics["by_parent"]["classes"] == ["LYT", "NGS"]
+    assert metrics["by_parent"]["balanced_accuracy"] > metrics["balanced_accuracy"] + 0.1
 
 
 def test_predictions_appear_from_two_labels_in_each_of_two_classes_on(

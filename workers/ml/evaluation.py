@@ -1,6 +1,6 @@
 """How far a classifier may be trusted, from its own labels: cross-validation with intervals."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -60,6 +60,28 @@ def cross_validate(
     if (counts > 1).sum() < 2:
         raise ValueError("cross-validation needs two classes with at least two labels each")
     proba = _out_of_fold(np.asarray(X, np.float64), labels, codes, fit, folds, seed)
+    return assess(codes, proba, classes.tolist(), seed)
+
+
+def roll_up(
+    y: npt.ArrayLike, proba: npt.NDArray[np.float64], classes: Sequence[str], parents: Mapping[str, str], seed: int = 0
+) -> Evaluation:
+    """Evaluate the same probabilities (n, k) of labels y (n,) with every class counted as the one at the top above it.
+
+    `parents` names the parent of each class that has one; a parent is as probable as all its children.
+    """
+
+    def top(code: str) -> str:
+        return top(parents[code]) if code in parents else code
+
+    tops = [top(code) for code in classes]
+    names = sorted({*tops})
+    member = np.array([[name == each for name in names] for each in tops], np.float64)
+    return assess(np.searchsorted(names, [top(code) for code in np.asarray(y)]), proba @ member, names, seed)
+
+
+def assess(codes: Codes, proba: npt.NDArray[np.float64], classes: list[Any], seed: int = 0) -> Evaluation:
+    """Evaluate out-of-fold probabilities (n, k), NaN where there are none, of cells whose classes are codes (n,)."""
     held = np.flatnonzero(np.isfinite(proba).all(1))
     predicted = proba[held].argmax(1)
     confusion = np.zeros((len(classes), len(classes)), np.int64)
@@ -67,7 +89,7 @@ def cross_validate(
     right, totals = np.diag(confusion), confusion.sum(1)
     evaluated = totals > 0
     return Evaluation(
-        classes=classes.tolist(),
+        classes=classes,
         proba=proba,
         held_out=len(held),
         confusion=confusion,
