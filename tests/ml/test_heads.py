@@ -136,6 +136,15 @@ def test_novelty_passes_known_cells_and_finds_a_class_it_never_saw():
     assert np.median(novelty[truth == "new"]) > np.quantile(novelty[truth != "new"], 0.95)
 
 
+def test_a_class_without_labels_stays_novel_when_its_cells_are_among_the_unlabelled():
+    X, y = cells({"a": 50, "b": 50, "new": 50}, dim=32)
+    fresh, truth = cells({"a": 300, "b": 300, "new": 300}, dim=32, seed=0)
+    known = y != "new"
+    novelty = ShrinkageLDA().fit(X[known], y[known], fresh).novelty(fresh)
+    assert (novelty[truth != "new"] <= 1).mean() > 0.85
+    assert np.median(novelty[truth == "new"]) > np.quantile(novelty[truth != "new"], 0.95)
+
+
 def test_scoring_a_mapped_matrix_equals_scoring_it_at_once(tmp_path):
     X, y = cells({"a": 20, "b": 20})
     head = ShrinkageLDA().fit(X, y)

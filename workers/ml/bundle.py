@@ -29,6 +29,7 @@ from workers.ml.starts import IMAGENET, starting_network
 
 BCISC_GROUPS: Final = ("1", "2")
 EPOCHS: Final = 12
+DIM: Final = 192
 MARGIN: Final = 1.8
 """Side of the square around a cell of BCCD, in sides of its box."""
 MIN_HALF: Final = 60
@@ -174,6 +175,7 @@ def main() -> None:
         lambda spec: starting_network(spec, arguments.start),
         _card(arguments.start, acevedo=not arguments.without_acevedo, generated=arguments.generated),
         torch.device("cpu"),
+        DIM,
         keep_every=arguments.keep_every,
     )
 

@@ -23,6 +23,7 @@ ThreadpoolController().limit(limits=1, user_api="blas")
 UNLABELLED_WEIGHT: Final = 8
 """Labels per class that the unlabelled cells weigh at most."""
 _CLEAR: Final = 0.7
+_FAMILIAR: Final = 0.9
 _REFINEMENTS: Final = 2
 _FOLDS: Final = 10
 _MAX_CHANGE: Final = np.log(100.0)
@@ -100,8 +101,9 @@ class ShrinkageLDA(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _refine(self, X: FloatArray, codes: npt.NDArray[np.intp], unlabelled: FloatArray) -> None:
         k = len(self.classes_)
         for _ in range(_REFINEMENTS):
-            proba = self.predict_proba(unlabelled)
-            clear = proba.max(1) > _CLEAR
+            proba, novelty = self.predict_both(unlabelled)
+            # A class without labels would otherwise be taken into those it resembles, and no longer be novel.
+            clear = (proba.max(1) > _CLEAR) & (novelty < _FAMILIAR)
             guessed = proba.argmax(1)[clear]
             share = np.minimum(1, UNLABELLED_WEIGHT / np.maximum(np.bincount(guessed, minlength=k), 1))
             self.center_, self.whitener_, self.means_ = _gaussian(
