@@ -4,11 +4,13 @@ import csv
 import importlib.util
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from click.testing import Result
+from PIL import Image
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
@@ -123,6 +125,23 @@ def test_direct_transfer_learns_all_labels_and_answers_shared_classes_only(study
     tuned = study(*sets(cells), "--per-class", "2", "--supervised-weights", weights, "--supervised-epochs", "1",
                   "--out", tmp_path / "tuned")  # fmt: skip
     assert tuned.exit_code == 0, tuned.output
+
+
+def test_cells_of_a_dim_scanner_are_tested_as_bright_as_they_were_learnt(study, cells, tmp_path):
+    dim = tmp_path / "dim"
+    dim.mkdir()
+    for row in table(cells / "train.csv") + table(cells / "test.csv")[1:]:
+        with Image.open(cells / row["path"]) as image:
+            image.point(lambda level: level / 4).save(dim / row["path"], quality=95)
+    test = write(tmp_path / "test.csv", [(r["path"], r["label"]) for r in table(cells / "test.csv")[1:]])
+    torch.manual_seed(0)
+    spec = replace(SPEC, white=90)
+    save_encoder(tmp_path / "white.safetensors", spec, Network(spec), None, {})
+    done = study("--encoder", tmp_path / "white.safetensors", "--train-root", dim, "--train-csv", cells / "train.csv",
+                 "--test-root", dim, "--test-csv", test, "--per-class", "20", "--supervised-draws", "1",
+                 "--supervised-weights", "random", "--supervised-epochs", "40", "--out", tmp_path / "out")  # fmt: skip
+    assert done.exit_code == 0, done.output
+    assert json.loads((tmp_path / "out" / "summary.json").read_text())["supervised"]["20"]["mean"] > 0.5
 
 
 def test_weights_that_are_not_there_are_refused_before_anything_is_computed(study, cells, tmp_path, monkeypatch):

@@ -5,7 +5,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -246,12 +246,14 @@ def normalise(views: torch.Tensor, spec: EncoderSpec) -> torch.Tensor:
 
 def features_of(encoder: Encoder, frames: Frames, chosen: np.ndarray) -> np.ndarray:
     """Features before projection of some frames, mean of the views: (n, features) float32."""
+    # Frames are white balanced when they are kept; a second time would brighten dark ones, whose gain was limited.
+    cutter = replace(encoder, spec=replace(encoder.spec, white=None))
     found = []
     training = encoder.network.training
     encoder.network.eval()
     for start in range(0, len(chosen), 64):
         batch = frames[chosen[start : start + 64]].transpose(0, 2, 3, 1)
-        found.append(encoder.encode([encoder.prepare(np.ascontiguousarray(frame)) for frame in batch]))
+        found.append(encoder.encode([cutter.prepare(np.ascontiguousarray(frame)) for frame in batch]))
     encoder.network.train(training)
     return np.concatenate(found)
 
