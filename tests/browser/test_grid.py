@@ -217,7 +217,8 @@ def test_labels_wait_for_a_server_that_is_away(page: Page, grid: str, running: I
     expect(last).to_have_js_property("naturalWidth", 0)
     running.start()
     saved(page)
-    expect(page.locator("#live-state")).to_have_text("")
+    # The stream is tried again after ever longer waits, the longest of 15 seconds.
+    expect(page.locator("#live-state")).to_have_text("", timeout=20_000)
     expect(last).not_to_have_js_property("naturalWidth", 0)
     page.reload()
     expect(labelled(page)).to_have_count(4)
