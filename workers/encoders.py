@@ -63,8 +63,7 @@ def finish_switch(session: Session, project_id: int) -> None:
         "project.encoder_switched",
         by=None,
         project_id=project_id,
-        old=project.encoder_id,
-        new=following,
+        changes={"encoder": [session.get_one(Encoder, each).title for each in (project.encoder_id, following)]},
     )
     project.encoder_id, project.next_encoder_id = following, None
     jobs.fit_classifier(session, project_id)

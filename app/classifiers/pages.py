@@ -6,7 +6,6 @@ from fastapi import APIRouter, Form, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, StreamingResponse
 from sqlalchemy.orm import Session
 
-from app import jobs
 from app.accounts.access import CurrentUser
 from app.cells.index import columns_of
 from app.classifiers import queries
@@ -26,13 +25,14 @@ router = APIRouter(tags=["classifiers"])
 
 @router.get("/projects/{project_id}/classifiers")
 def index(request: Request, project: ViewableProject, session: SessionDep, below: PageId = None) -> HTMLResponse:
-    """Show the versions, newest first, and the encoder."""
+    """Show the versions, newest first, and the encoder; htmx asks for the encoder again while the project moves."""
     found = queries.versions(session, project.id, below=below, limit=VERSIONS)
     names = queries.encoder_names(session)
     more = len(found) == VERSIONS and found[-1].version > 1
     return render(
         request,
         "classifiers/index.html",
+        block="encoder",
         active="classifiers",
         project=project,
         versions=found,
@@ -67,5 +67,5 @@ def _moving(session: Session, project: Project) -> dict[str, Any] | None:
     """Return how many cells the next encoder has seen, None when the project is not moving."""
     if project.next_encoder_id is None:
         return None
-    total = len(columns_of(session, project.id))
-    return {"done": max(0, total - jobs.remaining_images(session, project.id)), "total": total}
+    done = queries.cells_seen(session, project.id, project.next_encoder_id)
+    return {"done": done, "total": len(columns_of(session, project.id))}

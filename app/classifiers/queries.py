@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from safetensors import safe_open
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.errors import NotFound
-from app.models import Classifier, Encoder
+from app.models import Cell, Classifier, Embedding, Encoder
 from app.storage import get_storage
 
 METADATA_KEY = "fiftycells_head"
@@ -34,9 +34,14 @@ def version(session: Session, project_id: int, number: int) -> Classifier:
 
 
 def encoder_names(session: Session) -> dict[int, str]:
-    """Return the name of every encoder with the start of its sha256: id -> "name (1a2b3c4d)"."""
-    rows = session.execute(select(Encoder.id, Encoder.name, Encoder.sha256).order_by(Encoder.id))
-    return {row.id: f"{row.name} ({row.sha256[:8]})" for row in rows}
+    """Return the title of every encoder by its id."""
+    return {encoder.id: encoder.title for encoder in session.scalars(select(Encoder).order_by(Encoder.id))}
+
+
+def cells_seen(session: Session, project_id: int, encoder_id: int) -> int:
+    """Return how many cells of a project an encoder has seen, unreadable ones included."""
+    query = select(func.count()).select_from(Cell).join(Embedding, Embedding.image_id == Cell.image_id)
+    return session.scalar(query.where(Cell.project_id == project_id, Embedding.encoder_id == encoder_id)) or 0
 
 
 def labels(classifier: Classifier) -> Iterator[Sequence[Any]]:

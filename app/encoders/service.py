@@ -75,8 +75,7 @@ def switch(session: Session, project: Project, encoder: Encoder, *, by: int | No
         "project.encoder_switch_started",
         by=by,
         project_id=project.id,
-        old=project.encoder_id,
-        new=encoder.id,
+        changes={"encoder": [session.get_one(Encoder, project.encoder_id).title, encoder.title]},
     )
     project.next_encoder_id = encoder.id
     jobs.embed_missing(session, project.id, encoder.id)

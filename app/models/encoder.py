@@ -21,6 +21,11 @@ class Encoder(Base):
     card: Mapped[dict[str, Any]] = mapped_column(JSON)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
+    @property
+    def title(self) -> str:
+        """Its name with the start of its sha256, which tells files of one name apart: "name (1a2b3c4d)"."""
+        return f"{self.name} ({self.sha256[:8]})"
+
 
 class Embedding(Base):
     """The vector of one image under one encoder: little-endian float16 bytes. No vector and an error: not readable."""

@@ -6,13 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from app import jobs
 from app.db import now, reading, transaction
-from app.encoders import service as encoder_service
-from app.errors import Conflict
-from app.models import Embedding, Encoder, Image, Project
+from app.models import Embedding, Encoder, Image, Project, User
 from app.storage import get_storage
 from tests import factories
 from tests.fakes import FakeEncoder
@@ -98,25 +96,25 @@ def test_embedding_twice_changes_nothing(installation: Path, work: Work) -> None
     assert embeddings() == before
 
 
-def test_a_project_moves_to_another_encoder_while_the_old_one_serves(installation: Path, work: Work) -> None:
+def test_a_project_moves_to_another_encoder_while_the_old_one_serves(
+    client: TestClient, sign_in: Callable[[User], TestClient], work: Work
+) -> None:
     project = factories.make_project()
     slide = factories.make_slide(project)
     factories.make_cells(slide, ["NGS"] * 3)
     work()
     with transaction() as session:
-        other = Encoder(sha256="0" * 64, name="other", dim=8, card={}, created_at=now())
-        session.add(other)
-        session.flush()
-        project = session.get_one(Project, project.id)
-        encoder_service.switch(session, project, other, by=None)
-        with pytest.raises(Conflict):
-            encoder_service.switch(session, project, other, by=None)
+        session.add(Encoder(id=2, sha256="0" * 64, name="other", dim=8, card={}, created_at=now()))
+    sign_in(factories.make_user("manager"))
+    address = f"/projects/{project.id}"
+    assert client.post(f"{address}/encoder", data={"encoder_id": 2}).status_code == 200
+    assert client.post(f"{address}/encoder", data={"encoder_id": 2}).status_code == 409
+    fragment = client.get(f"{address}/classifiers", headers={"HX-Request": "true"}).text
+    assert fragment.strip().startswith('<section class="card" id="encoder" hx-get=')
+    assert "0 of 3" in fragment  # also while nothing is queued yet
     with reading() as session:
-        assert session.get_one(Project, project.id).encoder_id != other.id
+        assert session.get_one(Project, project.id).encoder_id == 1
     work()
-    with reading() as session:
-        moved = session.get_one(Project, project.id)
-        assert (moved.encoder_id, moved.next_encoder_id) == (other.id, None)
-        total = session.scalar(select(func.count()).select_from(Embedding))
-    assert len(embeddings(other.id)) == 3
-    assert total == 6
+    assert "This project uses <strong>other (00000000)</strong>" in client.get(f"{address}/classifiers").text
+    assert len(embeddings(1)) == len(embeddings(2)) == 3
+    assert f"encoder: fake ({FakeEncoder.sha256[:8]}) → other (00000000)" in client.get(f"{address}/audit").text
