@@ -6,6 +6,9 @@ from typing import Any
 
 from fastapi.testclient import TestClient
 from httpx2 import Response
+from playwright.sync_api import Page
+
+from tests.live import Browser
 
 
 def csrf_of(page: Response) -> str:
@@ -32,3 +35,9 @@ def error_of(page: Response, field: str) -> str:
     """Return the error beside a field of a form shown again."""
     found = re.search(rf'id="{field}-error">([^<]*)<', page.text)
     return html.unescape(found[1]) if found else ""
+
+
+def share_session(page: Page, person: Browser) -> None:
+    """Let a tab be signed in as somebody who is already."""
+    cookie = {"name": "fiftycells", "value": person.cookies["fiftycells"], "url": str(person.base_url)}
+    page.context.add_cookies([cookie])  # type: ignore[list-item]

@@ -148,6 +148,6 @@ function replaceProgress(fresh) {
 
 new Live(zone.dataset, { upload: refresh, embedding: refresh, job: refresh }, {
   onGap: refresh,
-  onState: () => {},
+  onState: (online) => { element("live-state").hidden = online; },
 });
 setInterval(() => element("progress").dataset.busy === "1" && refresh(), LOOK_AGAIN_MS);

@@ -112,6 +112,7 @@ export class Sender {
       request.setRequestHeader("Accept", "application/json");
       request.setRequestHeader("X-CSRF-Token", csrfToken());
       request.upload.addEventListener("progress", (event) => {
+        if (event.loaded > (this.#underway.get(request) ?? 0)) this.onTrouble("");
         this.#underway.set(request, event.loaded);
         this.#report();
       });

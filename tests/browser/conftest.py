@@ -3,11 +3,13 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
+from tests.live import Browser as Client
 from tests.live import Installation
 
 AXE = (Path(__file__).parent / "vendor" / "axe-4.14.1.min.js").read_text()
@@ -38,6 +40,13 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     installation = Installation(tmp_path_factory.mktemp("browser") / "data").start()
     yield installation
     installation.stop()
+
+
+@pytest.fixture(scope="module")
+def maria(running: Installation) -> Iterator[Client]:
+    """The first manager, signed in."""
+    with closing(running.browser()) as browser:
+        yield browser
 
 
 @pytest.fixture

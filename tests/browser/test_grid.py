@@ -8,19 +8,13 @@ from contextlib import closing
 import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
-from tests.browsing import shown_secret
+from tests.browsing import share_session, shown_secret
 from tests.factories import cell_image, numbers
 from tests.live import PASSWORD, Browser, Installation, until
 
 LOOKS = ("NGS", "LYT")
 CELLS = 230  # a full page of 200 and a second one
 SECONDS = 120
-
-
-@pytest.fixture(scope="module")
-def maria(running: Installation) -> Iterator[Browser]:
-    with closing(running.browser()) as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +58,7 @@ def grid(maria: Browser, archive: bytes) -> str:
 @pytest.fixture
 def page(page: Page, maria: Browser) -> Page:
     """The tab of the first manager."""
-    sign_in(page, maria)
+    share_session(page, maria)
     return page
 
 
@@ -74,13 +68,8 @@ def other(context: BrowserContext, running: Installation, tom: Browser) -> Itera
     assert context.browser
     with context.browser.new_context(base_url=running.url) as theirs:
         tab = theirs.new_page()
-        sign_in(tab, tom)
+        share_session(tab, tom)
         yield tab
-
-
-def sign_in(page: Page, person: Browser) -> None:
-    cookie = {"name": "fiftycells", "value": person.cookies["fiftycells"], "url": str(person.base_url)}
-    page.context.add_cookies([cookie])  # type: ignore[list-item]
 
 
 def key(tile: Locator) -> str:
@@ -231,7 +220,7 @@ def test_labels_wait_for_a_person_whose_session_has_ended(page: Page, grid: str,
     label_by_keys(page, 2)
     expect(page.locator("#save-state")).to_contain_text("Signed out, your labels are kept.")
     expect(page.get_by_role("link", name="Sign in in a new tab").first).to_be_visible()
-    sign_in(page, maria)
+    share_session(page, maria)
     page.evaluate("dispatchEvent(new Event('focus'))")  # back from the other tab
     saved(page)
     page.reload()

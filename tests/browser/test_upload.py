@@ -1,0 +1,53 @@
+"""An upload whose server goes away, as the person at the browser sees it."""
+
+import re
+import zipfile
+from contextlib import closing
+from pathlib import Path
+
+from playwright.sync_api import Page, expect
+
+from tests.browsing import share_session
+from tests.factories import cell_image
+from tests.live import Browser, Installation
+
+CELLS = 300
+SLOW = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 150_000}  # bytes per second
+SECONDS = 60
+
+
+def test_an_upload_survives_the_death_of_the_server_and_the_page_says_so(
+    page: Page, maria: Browser, running: Installation, tmp_path: Path
+) -> None:
+    with zipfile.ZipFile(tmp_path / "cells.zip", "w") as archive:
+        for number in range(CELLS):
+            archive.writestr(f"{number}.png", cell_image("NGS", number))
+    share_session(page, maria)
+    page.goto(new_slide(maria))
+    expect(page.locator("#choosers")).to_be_visible()
+    page.context.new_cdp_session(page).send("Network.emulateNetworkConditions", SLOW)
+    note, lost = page.locator("#sending-note"), page.locator("#live-state")
+    page.locator("#choose-files").set_input_files(tmp_path / "cells.zip")
+    expect(page.locator("#sending-count")).to_have_text(re.compile(r", [1-9]\d\d kB of"))
+    running.kill()
+    expect(note).to_have_text("No connection to the server. Trying again…")
+    expect(lost).to_be_visible()
+
+    running.start()
+    expect(note).to_have_text("You may close this page once everything is sent.", timeout=SECONDS * 1000)
+    expect(page.locator("#sending-label")).to_have_text("Sending")
+    expect(lost).to_be_hidden()
+    cells = page.locator("#progress .stat-value").first
+    expect(cells).to_have_text(str(CELLS), timeout=SECONDS * 1000)
+    expect(page.locator(".upload")).to_contain_text(f"{CELLS} new cells")
+
+
+def new_slide(maria: Browser) -> str:
+    """The path of an empty slide."""
+    with closing(maria.rest()) as rest:
+        classes = [{"code": code, "name": code} for code in ("NGS", "LYT")]
+        project = rest.post("projects", json={"name": "Lab", "classes": classes}).raise_for_status().json()["id"]
+        scanner = rest.post(f"projects/{project}/scanners", json={"name": "S"}).raise_for_status().json()["id"]
+        slide = {"accession": "A", "scanner_id": scanner}
+        slide_id = rest.post(f"projects/{project}/slides", json=slide).raise_for_status().json()["id"]
+    return f"/projects/{project}/slides/{slide_id}"
