@@ -258,7 +258,7 @@ def _requeue(session: Session, job: Job, message: str, pause: timedelta = timede
             job.state, job.not_before = "queued", not_before
             job.sent_at = not_before - RESEND_AFTER  # the sweeper sends it as soon as the pause is over
     except IntegrityError:  # the unique index also knows of one that is being added at this moment
-        job.state, job.finished_at = "done", now()
+        job.state, job.finished_at, job.message = "done", now(), f"{message} Another job goes on with it."
 
 
 def remaining_images(session: Session, project_id: int) -> int:

@@ -87,13 +87,20 @@ def test_a_job_whose_worker_fell_silent_is_done_by_another_and_the_first_cannot_
     assert job(job_id).state == "done"
 
 
-def test_a_job_taken_back_while_its_successor_waits_does_not_run_twice(handled: list[int]) -> None:
+def test_a_job_taken_back_while_its_successor_waits_does_not_run_twice(
+    handled: list[int], client: TestClient, sign_in: Callable[..., TestClient]
+) -> None:
     old = queue_fit()
-    hold(old)
+    hold(old).progress(2, 8)
     new = queue_fit()
+    sign_in(factories.make_user(role="manager"))
+    assert "2 of 8" in client.get("/jobs").text
     expire(old)
     sweep()
     assert job(old).state == "done"
+    page = client.get("/jobs").text
+    assert "Taken back after its worker stopped. Another job goes on with it." in page
+    assert "2 of 8" not in page
     while runner.run_next("fit", "me"):
         pass
     assert handled == [new]
