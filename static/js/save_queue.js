@@ -202,7 +202,7 @@ export class SaveQueue {
     this.#wait = Math.min(this.#wait * 2, LONGEST_WAIT);
     const tick = () => {
       if (left <= 0) return void this.retryNow();
-      this.#announce("failing", `Not saved: ${reason.replace(/\.$/, "")}. Trying again in ${left} s`);
+      this.#announce("failing", `Not saved, trying again in ${left} s: ${reason.replace(/\.$/, "")}`);
       left -= 1;
       this.#timer = setTimeout(tick, 1000);
     };
