@@ -95,6 +95,7 @@ def overview(request: Request, project: ViewableProject, session: SessionDep) ->
         total=len(shown.columns),
         galleries=galleries,
         classifier=shown.classifier,
+        order=service.confusion_order(shown.classifier, classes) if shown.classifier else [],
         histogram=service.confidence_histogram(shown.table) if shown.table else [],
         versions=queries.versions(session, project.id, below=None, limit=VERSIONS),
         encoder_names=queries.encoder_names(session),

@@ -1,6 +1,6 @@
 """What the pages of predictions show, put together from index, score table and database."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -132,3 +132,10 @@ def confidence_histogram(table: ScoreTable) -> list[int]:
     """Return how many cells have a confidence in each of HISTOGRAM_BINS equal parts of 0 to 1."""
     counts, _ = np.histogram(table.confidence[table.predicted >= 0], HISTOGRAM_BINS, (0, 1))
     return [int(count) for count in counts]
+
+
+def confusion_order(classifier: Classifier, classes: Iterable[str]) -> list[int]:
+    """Return places in the confusion matrix in the project's order; codes changed since come last."""
+    found: list[str] = classifier.metrics["classes"] if classifier.metrics else []
+    place = {code: at for at, code in enumerate(classes)}
+    return sorted(range(len(found)), key=lambda at: place.get(found[at], len(place)))

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
@@ -94,6 +95,11 @@ def test_predictions_appear_from_two_labels_in_each_of_two_classes_on(
     page = client.get(f"/projects/{project.id}/predictions")
     assert "Version 1" in page.text
     assert "Balanced accuracy" in page.text
+    matrix = page.text.split('class="confusion"')[1]
+    rows = re.findall(r'<th scope="row"><span [^>]*data-class-code="(\w+)"', matrix)
+    assert rows[:2] == re.findall(r'<th scope="col">([A-Z]{3})<', matrix) == ["NGS", "LYT"]  # the project's order
+    for row in matrix.split("<tr>")[2:4]:
+        assert sum(int(count or 0) for count in re.findall(r'<td class="heat[^>]*>(\d*)<', row)) == 2
 
 
 def test_a_label_made_while_nothing_ran_is_one_refit(
