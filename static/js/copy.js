@@ -1,5 +1,6 @@
 /**
- * Buttons with `data-copy="id"` copy the value of that input.
+ * Buttons with `data-copy="id"` copy the value of that input. `data-at` names the page that shows it: loading this answer
+ * to a form again would make a second link or token.
  * @module copy
  */
 import { toast } from "./toast.js";
@@ -11,6 +12,7 @@ async function copy(input) {
   if (!document.execCommand("copy")) throw new Error("refused");
 }
 
+for (const { dataset } of document.querySelectorAll("[data-at]")) history.replaceState(null, "", dataset.at);
 for (const button of document.querySelectorAll("[data-copy]")) {
   button.addEventListener("click", async () => {
     const input = document.getElementById(button.dataset.copy);
