@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Any
 from urllib.parse import quote
 
 from fastapi import FastAPI, Request
@@ -15,6 +16,11 @@ from app.errors import AppError, Conflict, Invalid, NotSignedIn, StorageFull, Un
 from app.templating import render
 
 DISK_FULL = ("database or disk is full", "No space left on device")  # SQLite, PostgreSQL
+
+WORDS = {  # Starlette's own say the title a second time
+    404: "There is nothing at this address.",
+    405: "Nothing at this address answers this kind of request.",
+}
 
 log = logging.getLogger(__name__)
 
@@ -42,13 +48,19 @@ def _on_invalid_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     fields = [
         {
-            "field": ".".join(str(part) for part in item["loc"][1:]) or str(item["loc"][0]),
+            "field": _field(item),
             "reason": item["msg"],
         }
         for item in error.errors()
     ]
     detail = "; ".join(f"{field['field']}: {field['reason']}" for field in fields)
     return answer(request, Invalid(detail, errors=fields))
+
+
+def _field(item: Mapping[str, Any]) -> str:
+    place = [str(part) for part in item["loc"]]
+    # Of JSON that cannot be read pydantic names the character, which is no field.
+    return place[0] if item["type"] == "json_invalid" else ".".join(place[1:]) or place[0]
 
 
 def _on_clash(request: Request, error: Exception) -> Response:
@@ -67,8 +79,8 @@ def _on_database_trouble(request: Request, error: Exception) -> Response:
 
 
 def _as_app_error(status: int, detail: str) -> AppError:
-    error = AppError(detail)
-    error.status, error.title = status, HTTPStatus(status).phrase
+    error = AppError(WORDS.get(status, detail))
+    error.status, error.title = status, HTTPStatus(status).phrase.capitalize()
     return error
 
 

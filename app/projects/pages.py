@@ -21,6 +21,7 @@ router.include_router(class_pages.router)
 
 
 @router.get("/")
+@router.get("/projects")
 def index(request: Request, user: CurrentUser, session: SessionDep) -> Response:
     """Show the projects the person may open."""
     return render(request, "projects/index.html", active="projects", overviews=queries.overviews(session, user))

@@ -77,6 +77,7 @@ def test_the_list_shows_what_one_may_open(client: TestClient, sign_in: SignIn) -
     mine, foreign = make_project(name="Mine"), make_project(name="Foreign", synthetic=True)
     sign_in(make_user(member_of=mine))
     page = client.get("/").text
+    assert client.get("/projects").text == page
     assert "Mine" in page
     assert "Foreign" not in page
     assert "New project" not in page

@@ -48,6 +48,14 @@ def test_every_error_is_a_problem_document(api: Api, method: str, path: str, mor
             assert answer.headers["allow"]
 
 
+def test_errors_of_addresses_and_bodies_say_what_is_wrong(api: Api) -> None:
+    client = api()
+    assert client.get("/nothing").json()["detail"] == "There is nothing at this address."
+    assert client.delete("/projects").json()["detail"] == "Nothing at this address answers this kind of request."
+    problem = client.post("/projects", content=b'{"name": ', headers=BODY).json()
+    assert problem["errors"] == [{"field": "body", "reason": "JSON decode error"}]
+
+
 def test_a_token_is_asked_for_by_name(client: TestClient) -> None:
     for headers, challenge in (({}, "Bearer"), ({"Authorization": "Bearer wrong"}, 'Bearer error="invalid_token"')):
         answer = client.get("/api/v1/projects", headers=headers)
