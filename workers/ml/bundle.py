@@ -25,6 +25,7 @@ from workers.ml.encoders import bundled_encoder_path, load_encoder
 from workers.ml.frames import Image
 from workers.ml.pretrain import Progress, Run
 from workers.ml.rendering import CLASSES, SCANNERS, demo_cells
+from workers.ml.sources import Source
 from workers.ml.starts import IMAGENET, starting_network
 
 BCISC_GROUPS: Final = ("1", "2")
@@ -34,22 +35,6 @@ MARGIN: Final = 1.8
 """Side of the square around a cell of BCCD, in sides of its box."""
 MIN_HALF: Final = 60
 """Half of the smallest square that is used, in pixels."""
-
-
-@dataclass(frozen=True)
-class ImageFile:
-    """An image in a folder."""
-
-    path: Path
-
-    @property
-    def name(self) -> str:
-        """Name of the file."""
-        return self.path.name
-
-    def read(self) -> bytes:
-        """Return the file's bytes."""
-        return self.path.read_bytes()
 
 
 @dataclass(frozen=True)
@@ -94,10 +79,10 @@ def training_images(data: Path, *, acevedo: bool = True) -> list[Image]:
     found: list[Image] = []
     if acevedo:
         paths = sorted((data / "acevedo" / "images").glob("*/*"))
-        found += [ImageFile(path) for path in paths if in_training_part(path.name)]
+        found += [Source(path.name, path) for path in paths if in_training_part(path.name)]
     with (data / "bcisc" / "cells.csv").open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["group"] in BCISC_GROUPS]
-    found += [ImageFile(data / "bcisc" / "cells" / row["path"]) for row in rows]
+    found += [Source(Path(row["path"]).name, data / "bcisc" / "cells" / row["path"]) for row in rows]
     for boxes in sorted((data / "bccd" / "boxes").glob("*.xml")):
         found += _cells_of(data / "bccd" / "fields" / f"{boxes.stem}.jpg", boxes)
     return found
