@@ -5,14 +5,18 @@ from alembic import context
 import app.models  # noqa: F401 (fills the metadata)
 from app.config import get_settings
 from app.db import Base, UtcDateTime, make_engine
+from app.models.batch import CellIdArray
 
 config = context.config
 given = config.attributes.get("connection")
 
 
+PLAIN = {UtcDateTime: "sa.DateTime(timezone=True)", CellIdArray: "sa.LargeBinary()"}
+
+
 def render_item(kind, item, _context):
     """Write our own column types as the plain ones they store."""
-    return "sa.DateTime(timezone=True)" if kind == "type" and isinstance(item, UtcDateTime) else False
+    return PLAIN.get(type(item), False) if kind == "type" else False
 
 
 def run(connection):

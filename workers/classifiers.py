@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
 from time import perf_counter
@@ -11,80 +10,44 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import save
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from app import jobs
-from app.cells.index import Columns, columns_of
 from app.db import now, reading
 from app.events import publish
-from app.models import Annotation, CellClass, Classifier, Encoder, Project
+from app.models import Classifier, Project
 from app.models.project import lock
 from app.storage import get_storage
-from workers.matrix import Vectors, matrix_of
+from workers import ranking
+from workers.material import Material, collect
 from workers.ml.artifacts import dump_head
 from workers.ml.evaluation import cross_validate, roll_up
-from workers.ml.heads import few, fit_head, score
+from workers.ml.heads import fit_head, score
 from workers.runner import Task
 
 HEAD = "ours"
-FEWEST_LABELS = 2  # a class with fewer is left out: nothing could be held out to calibrate on
-FEWEST_CLASSES = 2
 KEEP_SCORES = 3  # newest score tables of a project that stay; a page may still be reading the one before
 
 
-@dataclass
-class Material:
-    """What one fit works on: n cells in the order of their ids with their matrix `rows`, m of them labelled (`y`)."""
-
-    project_id: int
-    encoder_id: int
-    encoder_sha256: str
-    cell_ids: npt.NDArray[np.int64]
-    rows: npt.NDArray[np.int64]
-    vectors: Vectors
-    labelled: npt.NDArray[np.int64]  # cell ids of X
-    y: npt.NDArray[np.str_]
-    parents: dict[str, str]  # class code -> code of its parent
-    newest_annotation_id: int
-
-    @property
-    def X(self) -> npt.NDArray[np.float32]:
-        """Embeddings of the labelled cells."""
-        places = np.searchsorted(self.cell_ids, self.labelled)
-        return np.asarray(self.vectors[self.rows[places]], np.float32)
-
-    @property
-    def X_unlabelled(self) -> npt.NDArray[np.float32]:
-        """Embeddings of some cells without label, from which a head may learn as well."""
-        unlabelled = np.ones(len(self.cell_ids), bool)
-        unlabelled[np.searchsorted(self.cell_ids, self.labelled)] = False
-        rows = self.rows[unlabelled]
-        return np.asarray(self.vectors[rows[few(len(rows))]], np.float32)
-
-    @property
-    def X_all(self) -> Vectors:
-        """Embeddings of all cells; a view of the file where the rows lie in sequence."""
-        first = int(self.rows[0])
-        in_sequence = np.array_equal(self.rows, np.arange(first, first + len(self.rows)))
-        return self.vectors[first : first + len(self.rows)] if in_sequence else self.vectors[self.rows]
-
-
 def fit(task: Task) -> None:
-    """Fit on the present labels, score every embedded cell, publish both, then evaluate by cross-validation."""
+    """Fit on the present labels, score every embedded cell, publish both; then rank what to label next and evaluate."""
     started = perf_counter()
     with reading() as session:
-        material = _material(session, task.project_id)
-    if material is None:
+        material = collect(session, task.project_id)
+    if not material.enough:
+        ranking.rank_without_classifier(task, material)
         return
     X, y, unlabelled = material.X, material.y, material.X_unlabelled
     head = fit_head(HEAD, X, y, unlabelled)
     table = _score_table(head, material)
     seconds = perf_counter() - started
     classifier_id = _publish(task, material, head, table, seconds)
-    with reading() as session:
-        if classifier_id is None or jobs.is_queued(session, f"fit:{task.project_id}"):
-            return  # the evaluation is left to the fit of newer labels
+    if classifier_id is None or _has_newer_labels(task):
+        return  # what follows is left to the fit of these
+    ranking.rank(task, material, [str(code) for code in head.classes_], table)
+    if _has_newer_labels(task):
+        return
     metrics = _metrics(material, unlabelled)
     with task.transaction() as session:
         classifier = session.get_one(Classifier, classifier_id)
@@ -92,50 +55,9 @@ def fit(task: Task) -> None:
         publish(session, task.project_id, "metrics", {"version": classifier.version})
 
 
-def _material(session: Session, project_id: int) -> Material | None:
-    """Collect labels and embeddings; None while there are too few labels."""
-    project = session.get_one(Project, project_id)
-    newest = session.scalar(select(func.max(Annotation.id)).where(Annotation.project_id == project_id))
-    columns = columns_of(session, project_id)
-    matrix = matrix_of(session.get_one(Encoder, project.encoder_id))
-    rows = matrix.rows(columns.image_ids)
-    embedded = rows >= 0
-    codes = _codes(session, project_id, columns, embedded)
-    labelled = np.flatnonzero(codes != "")
-    if len(np.unique(codes[labelled])) < FEWEST_CLASSES:
-        return None
-    return Material(
-        project_id=project_id,
-        encoder_id=project.encoder_id,
-        encoder_sha256=matrix.encoder_sha256,
-        cell_ids=columns.cell_ids[embedded],
-        rows=rows[embedded],
-        vectors=matrix.vectors,
-        labelled=columns.cell_ids[labelled],
-        y=codes[labelled],
-        parents=_parents(session, project_id),
-        newest_annotation_id=newest or 0,
-    )
-
-
-def _parents(session: Session, project_id: int) -> dict[str, str]:
-    parent = aliased(CellClass)
-    query = select(CellClass.code, parent.code).join(parent, CellClass.parent_id == parent.id)
-    return {row[0]: row[1] for row in session.execute(query.where(CellClass.project_id == project_id))}
-
-
-def _codes(
-    session: Session, project_id: int, columns: Columns, embedded: npt.NDArray[np.bool_]
-) -> npt.NDArray[np.str_]:
-    """Return the class code of each cell, "" where it has none, no embedding, or too few companions."""
-    query = select(CellClass.id, CellClass.code).where(CellClass.project_id == project_id)
-    by_id: dict[int, str] = {row.id: row.code for row in session.execute(query)}
-    codes = np.full(len(columns), "", dtype=f"<U{max([1, *map(len, by_id.values())])}")
-    usable = np.flatnonzero((columns.class_ids > 0) & embedded)
-    ids, counts = np.unique(columns.class_ids[usable], return_counts=True)
-    for class_id in ids[counts >= FEWEST_LABELS]:
-        codes[usable[columns.class_ids[usable] == class_id]] = by_id[class_id]
-    return codes
+def _has_newer_labels(task: Task) -> bool:
+    with reading() as session:
+        return jobs.is_queued(session, f"fit:{task.project_id}")
 
 
 def _score_table(head: Any, material: Material) -> dict[str, npt.NDArray[Any]]:

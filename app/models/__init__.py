@@ -4,6 +4,7 @@ from app.events import Event
 from app.jobs import Job
 from app.models.annotation import Annotation
 from app.models.audit import AuditEvent
+from app.models.batch import Batch, Ranking
 from app.models.cell import Cell, Image
 from app.models.classifier import Classifier
 from app.models.encoder import Embedding, Encoder
@@ -17,6 +18,7 @@ __all__ = [
     "Annotation",
     "ApiToken",
     "AuditEvent",
+    "Batch",
     "Cell",
     "CellClass",
     "Classifier",
@@ -29,6 +31,7 @@ __all__ = [
     "Job",
     "Member",
     "Project",
+    "Ranking",
     "Refusal",
     "Scanner",
     "SignIn",

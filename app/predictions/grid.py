@@ -14,13 +14,14 @@ from sqlalchemy.orm import Session
 from app.cells.index import Columns, columns_of
 from app.errors import Invalid
 from app.forms import Id
-from app.models import CellClass, Classifier, Project
+from app.models import Batch, CellClass, Classifier, Project
+from app.predictions.batches import find_batch
 from app.predictions.scores import NO_CLASS, ScoreTable, newest_scores, table_of
 
 PAGE = 200
 LONGEST_CURSOR = 200  # characters
 
-Order = Literal["uncertain", "confident", "novel", "newest", "random"]
+Order = Literal["uncertain", "confident", "novel", "newest", "random", "batch"]
 Keys = npt.NDArray[np.float64]
 
 
@@ -35,6 +36,7 @@ class GridFilters(BaseModel):
     labelled: Literal["", "yes", "no"] = ""
     scanner: Id | Literal[""] = ""
     slide: Id | Literal[""] = ""
+    batch: Id | Literal[""] = ""
     cursor: str = Field("", max_length=LONGEST_CURSOR)
 
 
@@ -45,6 +47,7 @@ class Page:
     columns: Columns
     table: ScoreTable | None
     classifier: Classifier | None
+    batch: Batch | None
     rows: npt.NDArray[np.int64]
     total: int
     offset: int
@@ -90,15 +93,28 @@ def page(
         table = table_of(classifier, columns)
     else:
         classifier, table = newest_scores(session, project.id, columns)
-    chosen = np.flatnonzero(_mask(columns, table, classifier, classes, filters))
-    keys = _keys(columns, table, filters.order)
+    batch = find_batch(session, project.id, filters.batch) if filters.batch != "" else None
+    mask = _mask(columns, table, classifier, classes, filters)
+    if batch:
+        places = _places(columns, batch)
+        mask &= places < len(batch.cell_ids)
+    chosen = np.flatnonzero(mask)
+    keys = places if batch and filters.order == "batch" else _keys(columns, table, filters.order)
     rows, offset = _cut(chosen, keys[chosen], columns.cell_ids, filters.cursor, limit)
     previous = following = ""
     if len(rows) and offset > 0:
         previous = str(Cursor(False, float(keys[rows[0]]), int(columns.cell_ids[rows[0]])))
     if len(rows) and offset + len(rows) < len(chosen):
         following = str(Cursor(True, float(keys[rows[-1]]), int(columns.cell_ids[rows[-1]])))
-    return Page(columns, table, classifier, rows, len(chosen), offset, following, previous)
+    return Page(columns, table, classifier, batch, rows, len(chosen), offset, following, previous)
+
+
+def _places(columns: Columns, batch: Batch) -> Keys:
+    """Return the place of each cell in a batch (n,), the length of the batch for cells that are not in it."""
+    places = np.full(len(columns), len(batch.cell_ids), np.float64)
+    rows = columns.places(batch.cell_ids)
+    places[rows[rows >= 0]] = np.flatnonzero(rows >= 0)
+    return places
 
 
 def _mask(
@@ -136,7 +152,7 @@ def _keys(columns: Columns, table: ScoreTable | None, order: Order) -> Keys:
     """Return the sort key of each row (n,), smallest first. Ties are broken by the cell id."""
     if order == "random":
         return _shuffle(columns.cell_ids)
-    if order == "newest" or table is None:
+    if order in ("newest", "batch") or table is None:
         return -columns.cell_ids.astype(np.float64)
     unknown = table.predicted == NO_CLASS
     key = {"uncertain": table.margin, "confident": -table.confidence, "novel": -table.novelty}[order]

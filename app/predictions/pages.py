@@ -7,13 +7,14 @@ from fastapi.responses import HTMLResponse, StreamingResponse
 from pydantic import TypeAdapter, ValidationError
 
 from app import events
+from app.accounts.access import CurrentUser
 from app.cells.index import columns_of
 from app.classifiers import queries
 from app.csv_stream import stream
 from app.db import SessionDep
 from app.errors import Invalid
 from app.forms import Id
-from app.predictions import export, service
+from app.predictions import batches, export, service
 from app.predictions.grid import GridFilters, page
 from app.predictions.scores import newest_scores
 from app.projects.access import ViewableProject
@@ -54,6 +55,13 @@ def grid(
         classifier=service.classifier_summary(session, shown.classifier),
         embedding=service.embedding_progress(session, project, shown.columns),
     )
+
+
+@router.post("/projects/{project_id}/batches")
+def serve_batch(project: ViewableProject, user: CurrentUser, session: SessionDep) -> dict[str, Any]:
+    """Choose the next cells for this person to label; the grid then opens the address."""
+    batch = batches.next_batch(session, project, user)
+    return {"url": f"/projects/{project.id}/cells?order=batch&batch={batch.id}"}
 
 
 @router.get("/projects/{project_id}/cells/state")

@@ -60,6 +60,7 @@ def tiles(session: Session, page: Page, cell_ids: Sequence[int] | None = None) -
     # The columns may know of cells that came after the state of the database this request reads.
     described = [item for item in describe(page, rows) if item["cell_id"] in facts]
     annotations = current(session, ids)
+    reasons = page.batch.reasons if page.batch else {}
     waiting = _states(session, [item["cell_id"] for item in described if not item["predicted"]])
     for item in described:
         label = annotations.get(item["cell_id"])
@@ -69,6 +70,7 @@ def tiles(session: Session, page: Page, cell_ids: Sequence[int] | None = None) -
             "by": (label.by or "") if label else "",
             "name": facts[item["cell_id"]].name,
             "slide": facts[item["cell_id"]].accession,
+            "why": reasons.get(str(item["cell_id"]), ""),
             "state": waiting.get(item["cell_id"], "ready"),
         }
     return described

@@ -3,6 +3,7 @@
  * @module grid
  */
 import { userName } from "./api.js";
+import { Batches } from "./batches.js";
 import { ClassPanel, parseCounts } from "./classes.js";
 import { History } from "./history.js";
 import { listen } from "./keys.js";
@@ -38,6 +39,8 @@ const labeller = new Labeller({ tiles, classes, history, queue });
 const zoom = new Zoom(document.getElementById("zoom"), tiles, selection);
 const pages = new Pages({ tiles, selection, queue, form: filters, scroller, onPage: pageChanged, onSignedOut: () => showLiveState("signed-out") });
 
+const batches = new Batches({ project, tiles, selection, queue, pages, note: document.getElementById("batch-note") });
+
 let updateAsked = false;
 
 /** Bring the buttons up to date once before the next frame, however much has changed. */
@@ -52,6 +55,7 @@ function update() {
       redoable: history.redoable,
       acceptable: labeller.acceptable(tiles.all()).length,
     });
+    batches.show();
   });
 }
 
@@ -125,6 +129,7 @@ listen({
   help: toggleHelp,
   escape: outsideDialogs(() => selection.clear()),
   selectAll: outsideDialogs(() => selection.all()),
+  nextBatch: outsideDialogs(() => void batches.next()),
   acceptPage: outsideDialogs(() => labeller.accept(tiles.all())),
   previousPage: outsideDialogs(() => pages.previous()),
   nextPage: outsideDialogs(() => pages.next()),
@@ -136,6 +141,7 @@ const buttons = {
   undo: () => labeller.undo(),
   redo: () => labeller.redo(),
   "accept-page": () => labeller.accept(tiles.all()),
+  "next-batch": () => batches.next(),
   keys: toggleHelp,
 };
 

@@ -6,6 +6,7 @@
 const TEXT_INPUT = "input:not([type='checkbox'], [type='radio']), textarea, select, [contenteditable]";
 
 const WITH_CONTROL = { a: "selectAll", z: "undo", y: "redo" };
+const WITH_SHIFT = { A: "acceptPage", N: "nextBatch" };
 const PLAIN = {
   Enter: "accept",
   " ": "zoom",
@@ -37,7 +38,7 @@ export function commandOf(event) {
   }
   if (MOVES.has(key)) return ["move", { key, extend: shiftKey }];
   if (PLAIN[key]) return [PLAIN[key]];
-  if (key === "A" && shiftKey) return ["acceptPage"];
+  if (shiftKey && WITH_SHIFT[key]) return [WITH_SHIFT[key]];
   // Digits need Shift on some keyboards, letters with Shift are kept for commands.
   if (key.length === 1 && !(shiftKey && /\p{L}/u.test(key))) return ["classKey", key];
   return null;

@@ -37,6 +37,7 @@ export class Pages {
       this.open(this.#urlFor(""));
     });
     this.form.addEventListener("change", () => this.open(this.#urlFor("")));
+    this.showBatchOrder();
     this.overlay();
     this.#lookAhead();
   }
@@ -145,10 +146,25 @@ export class Pages {
     this.scroller.scrollTop = 0;
     this.url = url;
     history.replaceState(null, "", url);
+    this.#fillForm(url);
     this.overlay(askedAt);
     this.#changed();
     if (hadFocus) this.selection.focus(this.grid.querySelector(".tile"));
     this.#ahead = null;
+  }
+
+  /** The filters show what the page shows, however it was reached. */
+  #fillForm(url) {
+    const wanted = new URL(url, location.href).searchParams;
+    for (const field of this.form.elements) {
+      if (field.name) field.value = wanted.get(field.name) ?? field.querySelector?.("option")?.value ?? "";
+    }
+    this.showBatchOrder();
+  }
+
+  /** The order in which cells were chosen means something only among these cells. */
+  showBatchOrder() {
+    this.form.querySelector('option[value="batch"]').hidden = !this.form.elements.batch.value;
   }
 
   #changed() {

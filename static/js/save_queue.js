@@ -60,6 +60,11 @@ export class SaveQueue {
     return this.#entries.length;
   }
 
+  /** @returns {Promise<void>} settled once nothing is on its way, or nothing goes for now */
+  async idle() {
+    while (this.#running) await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+
   /** @returns {Entry[]} oldest first */
   get entries() {
     return [...this.#entries];

@@ -52,7 +52,7 @@ export class Zoom {
   /** Draw the present state of the cell; called again after its label has changed. */
   paint() {
     if (!this.tile) return;
-    const { name, class: code, source, by, predicted, confidence, novelty, slide } = this.tile.dataset;
+    const { name, class: code, source, by, predicted, confidence, novelty, slide, why } = this.tile.dataset;
     const put = (id, text) => { this.dialog.querySelector(id).textContent = orDash(text); };
     const image = this.dialog.querySelector("#zoom-image");
     const url = `/cells/${cellId(this.tile)}/image`;
@@ -63,5 +63,6 @@ export class Zoom {
     put("#zoom-prediction", predicted && `${predicted}, confidence ${(Number(confidence) * 100).toFixed(1)} %`);
     put("#zoom-novelty", novelty && Number(novelty).toFixed(2));
     put("#zoom-slide", slide);
+    put("#zoom-why", why);
   }
 }

@@ -1,0 +1,123 @@
+"""Batches: the few cells a person is given to label next, and why each of them."""
+
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.cells.index import Columns, columns_of
+from app.db import now
+from app.errors import Conflict, NotFound
+from app.models import Batch, Project, Ranking, User
+from app.models.project import lock
+from app.predictions.scores import NO_CLASS, newest_scores
+
+SIZE = 24
+SMALLEST_GROUP = 8
+RESERVED = timedelta(minutes=15)
+"""So long nobody else is given the cells of a batch, and who passed over them is given others first."""
+
+Rows = npt.NDArray[np.int64]
+
+
+def next_batch(session: Session, project: Project, user: User) -> Batch:
+    """Choose the next cells for a person: a group that looks alike, or single ones the labels are most useful of.
+
+    Raises Conflict while cells are being prepared, and when all are labelled.
+    """
+    lock(session, project.id)
+    columns = columns_of(session, project.id)
+    unlabelled = columns.class_ids == 0
+    if not unlabelled.any():
+        raise Conflict("Every cell is labelled." if len(columns) else "There are no cells yet: upload some to a slide.")
+    free = unlabelled & ~_served(session, project, columns)
+    for allowed in (free, unlabelled):
+        batch = _of_ranking(session, project, columns, allowed) or _of_scores(session, project, columns, allowed)
+        if batch:
+            batch.project_id, batch.user_id, batch.created_at = project.id, user.id, now()
+            session.add(batch)
+            session.flush()
+            return batch
+    raise Conflict("The cells are still being prepared. Try again in a moment.")
+
+
+def find_batch(session: Session, project_id: int, batch_id: int) -> Batch:
+    """Return a batch of a project; raises NotFound."""
+    batch = session.get(Batch, batch_id)
+    if batch is None or batch.project_id != project_id:
+        raise NotFound(f"batch: this project has no batch {batch_id}.")
+    return batch
+
+
+def _served(session: Session, project: Project, columns: Columns) -> npt.NDArray[np.bool_]:
+    """Return which cells somebody was given a moment ago (n,)."""
+    recent = (Batch.project_id == project.id) & Batch.kind.in_(("group", "next"))
+    query = select(Batch.cell_ids).where(recent, Batch.created_at > now() - RESERVED)
+    served = np.zeros(len(columns), bool)
+    for cell_ids in session.scalars(query):
+        places = columns.places(cell_ids)
+        served[places[places >= 0]] = True
+    return served
+
+
+def _of_ranking(session: Session, project: Project, columns: Columns, allowed: npt.NDArray[np.bool_]) -> Batch | None:
+    """Return a batch of what a worker has recommended, None where nothing is left of it."""
+    ranking = session.get(Ranking, project.id)
+    if ranking is None:
+        return None
+    for group in ranking.groups:
+        cell_ids = np.array(group["cell_ids"], np.int64)
+        left = cell_ids[_among(columns, cell_ids, allowed)]
+        if 2 * len(left) > len(cell_ids) and len(left) >= SMALLEST_GROUP:
+            return Batch(kind="group", cell_ids=left, note=_note(len(left), group), reasons={})
+    listed = np.array([item["cell_id"] for item in ranking.cells], np.int64)
+    chosen = np.flatnonzero(_among(columns, listed, allowed))[:SIZE]
+    if not len(chosen):
+        return None
+    reasons = {str(ranking.cells[at]["cell_id"]): _reason(ranking.cells[at]) for at in chosen.tolist()}
+    note = "Cells whose labels teach the classifier most; each says why."
+    return Batch(kind="next", cell_ids=listed[chosen], note=note, reasons=reasons)
+
+
+def _among(columns: Columns, cell_ids: Rows, allowed: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Return which of `cell_ids` are allowed (m,)."""
+    if not len(cell_ids):
+        return np.zeros(0, bool)
+    places = columns.places(cell_ids)
+    return (places >= 0) & allowed[places]
+
+
+def _of_scores(session: Session, project: Project, columns: Columns, allowed: npt.NDArray[np.bool_]) -> Batch | None:
+    """Return the most unsure cells by the newest scores: what is left when a ranking is used up."""
+    _, table = newest_scores(session, project.id, columns)
+    if table is None:
+        return None
+    rows = np.flatnonzero(allowed & (table.predicted != NO_CLASS))
+    if not len(rows):
+        return None
+    chosen = rows[np.argsort(table.margin[rows], kind="stable")[:SIZE]]
+    return Batch(kind="next", cell_ids=columns.cell_ids[chosen], note="The most uncertain of the rest.", reasons={})
+
+
+def _note(count: int, group: dict[str, Any]) -> str:
+    alike = f"These {count} cells look alike"
+    if group["size"] > count:
+        alike += f", and {group['size'] - count:,} more like them are waiting"
+    if group["novel"]:
+        alike += "; they are unlike everything labelled so far"
+    return f"{alike}. Ctrl A and a class key name them all."
+
+
+def _reason(item: dict[str, Any]) -> str:
+    """Say why a cell is shown, as short as a tile is wide."""
+    match item["why"]:
+        case "unsure":
+            return " or ".join(item["classes"]) + "?"
+        case "novel":
+            return "unlike all labelled"
+        case "rare":
+            return f"few {item['class']} labels"
+    raise ValueError(f"unknown reason {item['why']!r}")
