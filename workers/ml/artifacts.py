@@ -16,7 +16,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import PowerTransformer, StandardScaler
 from sklearn.svm import SVC
 
-from workers.ml.lda import ShrinkageLDA
+from workers.ml.lda import LogisticLDA
 from workers.ml.paper_heads import PaperHead
 
 FORMAT_VERSION: Final = 1
@@ -25,7 +25,7 @@ METADATA_KEY: Final = "fiftycells_head"
 _ESTIMATORS: Final[dict[str, type]] = {
     kind.__name__: kind
     for kind in (
-        ShrinkageLDA,
+        LogisticLDA,
         PaperHead,
         Pipeline,
         PowerTransformer,

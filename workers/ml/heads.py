@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from workers.ml.lda import ShrinkageLDA
+from workers.ml.lda import LogisticLDA
 from workers.ml.paper_heads import PaperHead
 
 CHUNK: Final = 16_384
@@ -29,7 +29,7 @@ class Scores:
 
 
 HEADS: Final[dict[str, Callable[[], Head]]] = {
-    "ours": ShrinkageLDA,
+    "ours": LogisticLDA,
     "paper-lr": lambda: PaperHead("lr"),
     "paper-svm": lambda: PaperHead("svm"),
     "paper-knn": lambda: PaperHead("knn"),
@@ -49,12 +49,12 @@ def fit_head(
     y: npt.ArrayLike,
     unlabelled: npt.NDArray[np.floating[Any]] | None = None,
 ) -> Head:
-    """Fit the head `name` on X (n, d), y (n,); ours also learns from `unlabelled` (m, d), see ShrinkageLDA.
+    """Fit the head `name` on X (n, d), y (n,); ours also learns from `unlabelled` (m, d), see LogisticLDA.
 
     Of more than MOST_UNLABELLED rows, about as many are taken, evenly spaced; the others are not even read.
     """
     head = make_head(name)
-    if unlabelled is None or not isinstance(head, ShrinkageLDA):
+    if unlabelled is None or not isinstance(head, LogisticLDA):
         return head.fit(X, y)
     return head.fit(X, y, unlabelled[few(len(unlabelled))])
 
@@ -83,7 +83,7 @@ def score(head: Head, X: npt.NDArray[np.floating[Any]]) -> Scores:
 
 
 def _both(head: Head, X: npt.NDArray[np.float32]) -> tuple[Any, Any]:
-    if isinstance(head, ShrinkageLDA):
+    if isinstance(head, LogisticLDA):
         return head.predict_both(X)
     proba = head.predict_proba(X)
     return proba, 1 - proba.max(1)

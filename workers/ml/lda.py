@@ -1,4 +1,4 @@
-"""Linear discriminant analysis for few labels: shrunk covariance, calibrated, with a novelty."""
+"""Our head for few labels: discriminant analysis, then logistic regression; calibrated, with a novelty."""
 
 from typing import Any, Final, Self
 
@@ -8,6 +8,7 @@ from scipy.linalg import solve_triangular
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.linear_model import LogisticRegression
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
@@ -22,6 +23,10 @@ ThreadpoolController().limit(limits=1, user_api="blas")
 
 UNLABELLED_WEIGHT: Final = 8
 """Labels per class that the unlabelled cells weigh at most."""
+_SHRINKAGE: Final = 0.1
+"""Of the identity, on top of what Ledoit and Wolf find: costs nothing at home and helps at another lab."""
+_C: Final = 0.03
+"""Inverse strength of the logistic regression's penalty; from 0.003 to 0.1 the accuracy is the same."""
 _CLEAR: Final = 0.7
 _FAMILIAR: Final = 0.9
 _REFINEMENTS: Final = 2
@@ -29,18 +34,20 @@ _FOLDS: Final = 10
 _MAX_CHANGE: Final = np.log(100.0)
 
 
-class ShrinkageLDA(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """Gaussian classes with one covariance, shrunk by Ledoit and Wolf (2004), and equal priors.
+class LogisticLDA(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """Logistic regression where discriminant analysis makes cells of a class scatter alike in all directions.
 
-    Equal priors because people label about the same number per class whatever the blood holds; they
-    are also right for balanced accuracy. Works from two classes with one label each on. Everything
-    is closed-form: 8 classes x 50 labels x 128 dimensions take some 20 milliseconds.
+    The space is that of Gaussian classes with one covariance, shrunk by Ledoit and Wolf (2004) and a little more. In it
+    a strongly penalised logistic regression finds the borders between the classes (docs/encoders.md compares it with
+    others). Classes weigh alike, however many labels they have: what blood holds is not what people label.
+    Works from two classes with one label each on; 8 classes x 50 labels x 192 dimensions take some 100 milliseconds.
 
     Probabilities are softmax(logits / `temperature_`). The temperature minimises the log loss of
     out-of-fold logits (Guo et al. 2017).
 
-    Fitted: `classes_` (k,), `center_` (d,), `whitener_` (d, d) with whitener_ @ whitener_.T the
-    inverse covariance, `means_` (k, d) whitened class means, `temperature_`, `novelty_scale_`.
+    Fitted: `classes_` (k,), `center_` (d,), `whitener_` (d, d) with whitener_ @ whitener_.T the inverse covariance,
+    `means_` (k, d) whitened class means, `coef_` (k, d) and `intercept_` (k,) of the logits in that space,
+    `temperature_`, `novelty_scale_`.
     """
 
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike, unlabelled: npt.ArrayLike | None = None) -> Self:
@@ -56,6 +63,7 @@ class ShrinkageLDA(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if len(self.classes_) < 2:
             raise ValueError(f"labels of two classes are needed; got 1 class: {labels[0]}")
         self.center_, self.whitener_, self.means_ = _gaussian(rows, codes, len(self.classes_))
+        self.coef_, self.intercept_ = _logistic((rows - self.center_) @ self.whitener_, codes)
         held_out, logits, angles = self._out_of_fold(rows, codes)
         self.temperature_ = temperature(logits, codes[held_out]) if len(held_out) else 1.0
         # Copies of one cell have no angle at all; any other cell is then novel, but finitely so.
@@ -95,7 +103,7 @@ class ShrinkageLDA(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Return predict_proba and novelty at the price of one."""
         white = self._whiten(X)
         logits = self._logits(white)
-        angles = _angles(white, logits, self.means_.astype(white.dtype)) / white.dtype.type(self.novelty_scale_)
+        angles = _angles(white, self.means_.astype(white.dtype)) / white.dtype.type(self.novelty_scale_)
         return softmax(logits / white.dtype.type(self.temperature_), axis=1), angles
 
     def _refine(self, X: FloatArray, codes: npt.NDArray[np.intp], unlabelled: FloatArray) -> None:
@@ -112,6 +120,7 @@ class ShrinkageLDA(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 k,
                 np.concatenate([np.ones(len(X)), share[guessed]]),
             )
+            self.coef_, self.intercept_ = _logistic((X - self.center_) @ self.whitener_, codes)
 
     def _whiten(self, X: npt.ArrayLike) -> FloatArray:
         check_is_fitted(self)
@@ -119,7 +128,7 @@ class ShrinkageLDA(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return (rows - self.center_.astype(rows.dtype)) @ self.whitener_.astype(rows.dtype)
 
     def _logits(self, white: FloatArray) -> FloatArray:
-        return _logits(white, self.means_.astype(white.dtype))
+        return white @ self.coef_.T.astype(white.dtype) + self.intercept_.astype(white.dtype)
 
     def _out_of_fold(
         self, X: FloatArray, codes: npt.NDArray[np.intp]
@@ -138,8 +147,8 @@ class ShrinkageLDA(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             rest = np.setdiff1d(np.arange(len(codes)), held)
             center, whitener, means = _gaussian(X[rest], codes[rest], len(counts))
             white = (X[held] - center) @ whitener
-            logits = _logits(white, means)
-            found.append((held, logits, _angles(white, logits, means)))
+            coef, intercept = _logistic((X[rest] - center) @ whitener, codes[rest])
+            found.append((held, white @ coef.T + intercept, _angles(white, means)))
         if not found:
             return np.empty(0, np.intp), np.empty((0, len(counts))), np.empty(0)
         indices, logits_, angles = zip(*found, strict=True)
@@ -190,22 +199,26 @@ def _ledoit_wolf(residuals: FloatArray, weights: FloatArray) -> FloatArray:
     fourth = weights @ np.square(np.square(residuals).sum(1))
     noise = (fourth / n - np.square(covariance).sum()) / n
     share = min(noise / away, 1.0) if away > 0 else 1.0
+    share = 1 - (1 - share) * (1 - _SHRINKAGE)
     covariance *= 1 - share
     covariance[np.diag_indices(d)] += share * mean_variance
     return covariance
 
 
-def _logits(white: FloatArray, means: FloatArray) -> FloatArray:
-    """Log density of each class up to a constant: (n, d), (k, d) -> (n, k)."""
-    logits: FloatArray = white @ means.T - np.square(means).sum(1) / 2
-    return logits
+def _logistic(white: FloatArray, codes: npt.NDArray[np.intp]) -> tuple[FloatArray, FloatArray]:
+    """Coefficients (k, d) and intercepts (k,) of a penalised logistic regression on whitened rows (n, d)."""
+    fitted = LogisticRegression(C=_C, class_weight="balanced", tol=1e-3, max_iter=1000).fit(white, codes)
+    coef, intercept = fitted.coef_, fitted.intercept_
+    if len(coef) == 1:  # of two classes it knows only the difference
+        coef, intercept = np.vstack([-coef, coef]) / 2, np.concatenate([-intercept, intercept]) / 2
+    return coef, intercept
 
 
-def _angles(white: FloatArray, logits: FloatArray, means: FloatArray) -> FloatArray:
+def _angles(white: FloatArray, means: FloatArray) -> FloatArray:
     """Smallest angle (n,) in radians between a row and a class mean, seen from the center; at the center pi / 2."""
-    squared = np.square(means).sum(1)
-    lengths = np.sqrt(np.einsum("nd,nd->n", white, white)[:, None] * squared)
-    cosines = np.divide(logits + squared / 2, lengths, out=np.zeros_like(logits), where=lengths > 0)
+    products = white @ means.T
+    lengths = np.sqrt(np.einsum("nd,nd->n", white, white)[:, None] * np.square(means).sum(1))
+    cosines = np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0)
     angles: FloatArray = np.arccos(np.clip(cosines.max(1), -1, 1))
     return angles
 

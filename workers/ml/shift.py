@@ -10,7 +10,7 @@ from scipy.linalg import inv, sqrtm
 from scipy.spatial.distance import cdist
 from sklearn.metrics import roc_auc_score
 
-from workers.ml.lda import ShrinkageLDA, folds_of
+from workers.ml.lda import LogisticLDA, folds_of
 
 Matrix = npt.NDArray[np.floating[Any]]
 Labels = npt.NDArray[Any]
@@ -66,7 +66,7 @@ def _separability(reference: Matrix, new: Matrix) -> float:
     fold, scores = folds_of(codes, _FOLDS), np.empty(len(X))
     for number in range(_FOLDS):
         held = fold == number
-        scores[held] = ShrinkageLDA().fit(X[~held], codes[~held]).predict_proba(X[held])[:, 1]
+        scores[held] = LogisticLDA().fit(X[~held], codes[~held]).predict_proba(X[held])[:, 1]
     return float(roc_auc_score(codes, scores))
 
 
