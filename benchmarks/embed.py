@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import islice
+from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
@@ -47,20 +47,23 @@ def _noise_cell(rng: np.random.Generator) -> bytes:
 def usual_loop(encoder: Encoder, files: list[bytes]) -> None:
     """Pillow, torchvision transforms, plain float32 modules, batches of 32, one after the other."""
     spec = encoder.spec
-    transform = transforms.Compose(
-        [
-            transforms.CenterCrop(round(spec.crop * 360)),
-            transforms.Resize((spec.size, spec.size), antialias=True),
-            transforms.ToTensor(),
-            transforms.Normalize(spec.mean, spec.std),
-        ]
-    )
+    cuts = [
+        transforms.Compose(
+            [
+                transforms.CenterCrop(round(crop * 360)),
+                transforms.Resize((spec.size, spec.size), antialias=True),
+                transforms.ToTensor(),
+                transforms.Normalize(spec.mean, spec.std),
+            ]
+        )
+        for crop in spec.crops
+    ]
     torch.set_num_threads(os.cpu_count() or 1)
     for start in range(0, len(files), USUAL_BATCH):
         images = [Image.open(io.BytesIO(data)).convert("RGB") for data in files[start : start + USUAL_BATCH]]
-        batch = torch.stack([transform(image) for image in images])
+        batches = cycle([torch.stack([cut(image) for image in images]) for cut in cuts])
         with torch.inference_mode():
-            torch.stack([encoder.network(view(batch, name)) for name in spec.views]).mean(0)
+            torch.stack([encoder.network(view(next(batches), name)) for name in spec.views]).mean(0)
 
 
 def bare_forward(encoder: Encoder, count: int) -> None:

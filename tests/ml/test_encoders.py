@@ -15,14 +15,13 @@ from workers.ml.encoders import (
     METADATA_KEY,
     Encoder,
     EncoderFileError,
-    EncoderSpec,
     Network,
     bundled_encoder_path,
     load_encoder,
     save_encoder,
-    view,
 )
 from workers.ml.images import to_jpeg
+from workers.ml.spec import EncoderSpec
 
 SPEC = EncoderSpec(
     name="small",
@@ -168,8 +167,24 @@ def test_embedding_nothing_or_only_bad_images(encoder):
 
 def test_the_average_of_views_does_not_change_when_the_image_is_mirrored(saved, encoder):
     mirrored = replace(encoder, spec=replace(SPEC, views=("r0", "r0f")))
-    batch = torch.rand(2, 3, 32, 32)
-    torch.testing.assert_close(mirrored.features(batch), mirrored.features(view(batch, "r0f")), atol=1e-4, rtol=1e-3)
+    batch = torch.rand(2, 1, 3, 32, 32)
+    torch.testing.assert_close(mirrored.features(batch), mirrored.features(batch.flip(4)), atol=1e-4, rtol=1e-3)
+
+
+def test_views_take_several_crops_in_turn(encoder, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+
+    def vector(crop, *views):
+        spec = replace(SPEC, crop=crop, views=views, precision="float32")
+        path = tmp_path / "crops.safetensors"
+        save_encoder(path, spec, encoder.network, None, {})
+        loaded = load_encoder(path, "cpu")
+        return loaded.encode([loaded.prepare(pixels)])[0]
+
+    both = vector((0.5, 1.0), "r0", "r90")
+    np.testing.assert_allclose(both, (vector(0.5, "r0") + vector(1.0, "r90")) / 2, atol=1e-3, rtol=1e-2)
+    with pytest.raises(ValueError, match="2 crops for 1 views"):
+        replace(SPEC, crop=(0.5, 1.0), views=("r0",))
 
 
 def test_balancing_white_takes_the_colour_of_the_lamp_away(encoder):

@@ -111,7 +111,7 @@ def test_the_papers_weights_give_its_class_token(convert, tmp_path):
     theirs_in = torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255 * 2 - 1
     with torch.inference_mode():
         expected = model.forward_features(theirs_in)[0, 0]
-        found = ours.network(ours._normalise(ours.prepare(pixels)[None]))[0]
+        found = ours.network(ours._normalise(ours.prepare(pixels)))[0]
     assert len(found) == ours.dim == 384
     torch.testing.assert_close(found, expected, atol=0.02, rtol=0.02)  # stored in half precision
 

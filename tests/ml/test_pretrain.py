@@ -17,9 +17,10 @@ from safetensors.torch import save_file
 
 from workers.ml.augment import Augmentation
 from workers.ml.dino import Recipe
-from workers.ml.encoders import EncoderSpec, Network, load_encoder
+from workers.ml.encoders import Network, load_encoder
 from workers.ml.pretrain import PretrainError, Progress, Run
 from workers.ml.rendering import CLASSES, demo_cells
+from workers.ml.spec import EncoderSpec
 from workers.ml.starts import starting_network
 
 SPEC = EncoderSpec(name="tiny", architecture="test_efficientnet", size=32, crop=0.6, precision="float32")

@@ -15,8 +15,9 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from app.cli import main
-from workers.ml.encoders import EncoderSpec, Network, save_encoder
+from workers.ml.encoders import Network, save_encoder
 from workers.ml.rendering import demo_cells
+from workers.ml.spec import EncoderSpec
 
 CLASSES = ("EBO", "EOS", "LYT", "NGS")
 SPEC = EncoderSpec(name="tiny", architecture="test_efficientnet", size=32, crop=0.6, precision="float32")

@@ -9,9 +9,10 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from workers.ml.encoders import EncoderFileError, EncoderSpec, load_encoder
+from workers.ml.encoders import EncoderFileError, load_encoder
 from workers.ml.foreign import PRESETS, PROJECTION_IMAGES, Preset, convert, resized, timm_spec
 from workers.ml.sources import Contents, Source, find_images
+from workers.ml.spec import EncoderSpec
 
 
 def main(  # noqa: PLR0913 - the options of a command

@@ -15,7 +15,8 @@ from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from workers.ml.augment import Augmentation
-from workers.ml.encoders import EncoderSpec, Network
+from workers.ml.encoders import Network
+from workers.ml.spec import EncoderSpec
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ PRESETS: Final[dict[str, Recipe]] = {
             architecture="efficientnet_lite0",
             architecture_options={"bn_eps": 1e-3},
             size=112,
-            crop=0.6,
+            crop=(0.5, 0.7),
             white=90,
             views=("r0", "r0f", "r180", "r180f"),
             layers=("blocks.3", "blocks.4", "blocks.5", "blocks.6"),

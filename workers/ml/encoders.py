@@ -4,8 +4,9 @@ import hashlib
 import json
 import threading
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
+from itertools import cycle
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,63 +19,16 @@ from safetensors.torch import save_file
 from torch import nn
 
 from workers.ml import engines
-from workers.ml.images import Pixels, white_balanced
+from workers.ml.images import Pixels, white_tables
+from workers.ml.spec import PRECISIONS, EncoderSpec
 
 FORMAT_VERSION: Final = 1
 METADATA_KEY: Final = "fiftycells_encoder"
 MAX_DIM: Final = 384
-VIEWS: Final = ("r0", "r90", "r180", "r270", "r0f", "r90f", "r180f", "r270f")
-"""The eight views of a square: turned by so many degrees, `f` mirrored left to right before."""
-# Anything else could make timm download or open other files.
-_ARCHITECTURE_OPTIONS: Final = {"bn_eps", "img_size", "pad_type"}
-_PRECISIONS: Final = {"float16": torch.float16, "float32": torch.float32}
 
 
 class EncoderFileError(ValueError):
     """An encoder file that cannot be used; the message names the file and says why."""
-
-
-@dataclass(frozen=True)
-class EncoderSpec:
-    """How images become features; stored in the encoder file.
-
-    `architecture` is timm's name, `layers` the modules whose pooled outputs are concatenated
-    (empty: timm's own pooled output), `crop` the side of the centre square as a fraction of the
-    shorter side, `size` its side in pixels as it enters the network, `mean` and `std` per RGB
-    channel on a 0 to 1 scale, `views` the symmetries averaged, `precision` that of the weights.
-    `white` is the percentile of each channel that is taken for the empty background and made white
-    (None: colours stay as they are), so that lamp and camera matter less.
-    """
-
-    name: str
-    architecture: str
-    size: int
-    crop: float = 1.0
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
-    white: float | None = None
-    views: tuple[str, ...] = ("r0",)
-    layers: tuple[str, ...] = ()
-    precision: str = "float16"
-    architecture_options: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        options = set(self.architecture_options) - _ARCHITECTURE_OPTIONS
-        problems = {
-            f"timm has no architecture {self.architecture!r}": not timm.is_model(self.architecture),
-            f"architecture options {sorted(options)} are not allowed": bool(options),
-            f"input size {self.size} is not within 16 to 1024": not 16 <= self.size <= 1024,
-            f"crop {self.crop} is not within 0 to 1": not 0 < self.crop <= 1,
-            f"white {self.white} is not within 50 to 100": self.white is not None and not 50 <= self.white <= 100,
-            f"views {self.views} are not of {VIEWS}": not self.views or {*self.views} - {*VIEWS},
-            f"precision {self.precision!r} is not of {[*_PRECISIONS]}": self.precision not in _PRECISIONS,
-            "mean and std are not three numbers each, std above 0": (
-                {len([*self.mean]), len([*self.std])} != {3} or min(self.std) <= 0
-            ),
-        }
-        for problem, present in problems.items():
-            if present:
-                raise ValueError(problem)
 
 
 class Network(nn.Module):
@@ -136,21 +90,22 @@ class Encoder:
         return engines.build(self.network, self.spec.size, self.device)
 
     def prepare(self, pixels: Pixels) -> torch.Tensor:
-        """Balance white, crop the centre square and resize it: uint8 (h, w, 3) -> uint8 (3, size, size)."""
-        if self.spec.white is not None:
-            pixels = white_balanced(pixels, self.spec.white)
+        """Crop centre squares, resize them, balance white: uint8 (h, w, 3) -> uint8 (crops, 3, size, size)."""
+        squares = torch.stack([self._square(pixels, crop) for crop in self.spec.crops])
+        if self.spec.white is not None:  # by the whole image's background, on the few pixels that are left
+            for channel, table in enumerate(white_tables(pixels, self.spec.white)):
+                squares[:, channel] = torch.from_numpy(table[squares[:, channel].numpy()])
+        return squares
+
+    def _square(self, pixels: Pixels, crop: float) -> torch.Tensor:
         height, width = pixels.shape[:2]
-        side = max(1, round(self.spec.crop * min(height, width)))
+        side = max(1, round(crop * min(height, width)))
         top, left = (height - side) // 2, (width - side) // 2
         square = torch.from_numpy(pixels[top : top + side, left : left + side])
         # Channels last is the layout for which torch has a fast integer path.
-        resized = nn.functional.interpolate(
-            square.permute(2, 0, 1)[None],
-            size=(self.spec.size, self.spec.size),
-            mode="bilinear",
-            antialias=True,
-        )
-        return resized[0]
+        size = (self.spec.size, self.spec.size)
+        channels_last = square.permute(2, 0, 1)[None]
+        return nn.functional.interpolate(channels_last, size=size, mode="bilinear", antialias=True)[0]
 
     def encode(self, prepared: Sequence[torch.Tensor]) -> npt.NDArray[np.float32]:
         """Encode images from `prepare`, mean over the views, projected: (n, dim) float32."""
@@ -161,8 +116,9 @@ class Encoder:
         return features.cpu().numpy()
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
-        """Mean of the network's features over the views: (n, 3, size, size) -> (n, features)."""
-        views = [self.engine(view(images, name)) for name in self.spec.views]
+        """Mean of the network's features over the views: (n, crops, 3, size, size) -> (n, features)."""
+        crops = cycle(images.unbind(1))
+        views = [self.engine(view(next(crops), name)) for name in self.spec.views]
         return torch.stack(views).mean(0)
 
     def _normalise(self, images: torch.Tensor) -> torch.Tensor:
@@ -199,7 +155,7 @@ def save_encoder(
     `projection` is mean (features,) and matrix (features, dim <= 384). `card` is JSON: the training
     provenance (`licence`, `data`, `images_seen`, `git_revision`, `seed`) and what else is known.
     """
-    dtype = _PRECISIONS[spec.precision]
+    dtype = PRECISIONS[spec.precision]
     tensors = {
         f"network.{key}": value.to(dtype) if value.is_floating_point() else value
         for key, value in network.backbone.state_dict().items()

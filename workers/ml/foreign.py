@@ -16,8 +16,9 @@ from safetensors.torch import load_file
 from torch import nn
 
 from workers.ml.embedding import embed
-from workers.ml.encoders import MAX_DIM, Encoder, EncoderFileError, EncoderSpec, Network, save_encoder
+from workers.ml.encoders import MAX_DIM, Encoder, EncoderFileError, Network, save_encoder
 from workers.ml.projection import SEED, principal_axes
+from workers.ml.spec import EncoderSpec
 
 PROJECTION_IMAGES: Final = 2000
 _PREFIXES: Final = ("teacher.backbone.", "teacher.", "backbone.", "module.", "")

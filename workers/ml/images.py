@@ -88,16 +88,21 @@ def decode(data: bytes) -> DecodedImage:
     return DecodedImage(np.array(image), kind)
 
 
-def white_balanced(pixels: Pixels, percentile: float) -> Pixels:
-    """Scale each channel of (h, w, 3) so that its `percentile` becomes WHITE, the empty background of a smear.
+def white_tables(pixels: Pixels, percentile: float) -> list[npt.NDArray[np.uint8]]:
+    """Return what each channel's values (256,) become when its `percentile` is made WHITE, the empty background.
 
     Channels are multiplied as another lamp would (von Kries 1902), at most by MAX_GAIN: an image without background
     stays dark.
     """
     few = pixels[::4, ::4].reshape(-1, pixels.shape[2])
     gains = np.clip(WHITE / np.maximum(np.percentile(few, percentile, axis=0), 1), 1 / MAX_GAIN, MAX_GAIN)
-    table = np.clip(np.arange(256)[:, None] * gains + 0.5, 0, 255).astype(np.uint8)
-    return np.stack([np.take(table[:, i], pixels[..., i]) for i in range(pixels.shape[2])], 2)
+    return [np.clip(np.arange(256) * gain + 0.5, 0, 255).astype(np.uint8) for gain in gains]
+
+
+def white_balanced(pixels: Pixels, percentile: float) -> Pixels:
+    """Balance the white of (h, w, 3), see `white_tables`."""
+    tables = white_tables(pixels, percentile)
+    return np.stack([np.take(table, pixels[..., i]) for i, table in enumerate(tables)], 2)
 
 
 def to_jpeg(pixels: Pixels) -> bytes:

@@ -17,9 +17,10 @@ from torch import distributed
 
 from workers.ml import frames as images_on_disk
 from workers.ml.dino import Dino, Recipe, autocast_forward
-from workers.ml.encoders import Encoder, EncoderSpec, Network, save_encoder
+from workers.ml.encoders import Encoder, Network, save_encoder
 from workers.ml.frames import Frames, Image
 from workers.ml.projection import principal_axes
+from workers.ml.spec import EncoderSpec
 
 PROBE_IMAGES: Final = 1024
 PROJECTION_IMAGES: Final = 20_000

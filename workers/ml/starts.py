@@ -8,7 +8,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from workers.ml.encoders import EncoderFileError, EncoderSpec, Network
+from workers.ml.encoders import EncoderFileError, Network
+from workers.ml.spec import EncoderSpec
 
 IMAGENET: Final = "imagenet"
 RANDOM: Final = "random"

@@ -15,9 +15,10 @@ from torch.nn import functional
 
 from workers.ml.augment import Augmentation
 from workers.ml.dino import autocast, cosine, slow_in_bfloat16_to_float32
-from workers.ml.encoders import Encoder, EncoderSpec, Network
+from workers.ml.encoders import Encoder, Network
 from workers.ml.frames import Frames
 from workers.ml.pretrain import features_of, normalise
+from workers.ml.spec import EncoderSpec
 
 Codes = npt.NDArray[np.intp]
 _EPOCHS: Final = 30
@@ -48,8 +49,8 @@ class SupervisedRecipe:
 
 
 def frame_side(spec: EncoderSpec) -> int:
-    """Side in pixels of frames whose centre crop is as large as the network's input."""
-    return round(spec.size / spec.crop)
+    """Side in pixels of frames whose smallest centre crop is as large as the network's input."""
+    return round(spec.size / min(spec.crops))
 
 
 class SupervisedClassifier:
@@ -131,9 +132,9 @@ class SupervisedClassifier:
         return (len(codes) / counts.clamp_min(1)).to(self.device)
 
     def _logits(self, frames: Frames, draw: torch.Generator) -> torch.Tensor:
-        """Logits (n, classes) float32 of random views, cut from around the encoder's own crop."""
-        crop = self.spec.crop
-        augmentation = Augmentation(scale=(0.75 * crop, min(1, 1.33 * crop)), stain=0.15, mixing=0.04, light=0.05)
+        """Logits (n, classes) float32 of random views, cut from around the encoder's own crops."""
+        scale = (0.75 * min(self.spec.crops), min(1, 1.33 * max(self.spec.crops)))
+        augmentation = Augmentation(scale=scale, stain=0.15, mixing=0.04, light=0.05)
         views = normalise(augmentation(torch.from_numpy(frames).to(self.device), self.spec.size, draw), self.spec)
         with autocast(self.device):
             logits: torch.Tensor = self.last(self.network(views.contiguous(memory_format=torch.channels_last)))
