@@ -19,6 +19,8 @@ from app.db import Base, UtcDateTime, after_commit, insert_into, now
 
 QUEUE_OF = {
     "classifiers.fit": "fit",
+    "annotations.accept": "slides",
+    "annotations.undo": "slides",
     "slides.unpack": "slides",
     "encoders.embed_missing": "slides",
     "demo.seed": "slides",
@@ -105,6 +107,18 @@ def embed_missing(session: Session, project_id: int, encoder_id: int) -> int:
 def fit_classifier(session: Session, project_id: int) -> int:
     """Refit the assist classifier of a project on its present labels and score all its cells."""
     return _add(session, "classifiers.fit", project_id, {}, f"fit:{project_id}")
+
+
+def accept_batch(session: Session, project_id: int, batch_id: int, stop: int, *, action: str, user_id: int) -> int:
+    """Accept the first `stop` cells of a review, a few at a time."""
+    arguments = {"batch_id": batch_id, "stop": stop, "action": action, "user_id": user_id}
+    return _add(session, "annotations.accept", project_id, arguments, f"accept:{action}", total=stop)
+
+
+def undo_action(session: Session, project_id: int, undone: str, *, action: str, user_id: int) -> int:
+    """Take back all labels one action gave, a few at a time."""
+    arguments = {"undone": undone, "action": action, "user_id": user_id}
+    return _add(session, "annotations.undo", project_id, arguments, f"undo:{action}")
 
 
 def seed_demo(session: Session) -> int:

@@ -91,9 +91,9 @@ def _codes_by_id(session: Session, project_id: int) -> dict[int, str]:
 
 
 def _codes(by_id: dict[int, str], columns: Columns, embedded: npt.NDArray[np.bool_]) -> npt.NDArray[np.str_]:
-    """Return the class code of each cell, "" where it has none, no embedding, or too few companions."""
+    """Return the class code of each cell, "" where nobody saw one, without embedding, or with too few companions."""
     codes = np.full(len(columns), "", dtype=f"<U{max([1, *map(len, by_id.values())])}")
-    usable = np.flatnonzero((columns.class_ids > 0) & embedded)
+    usable = np.flatnonzero((columns.class_ids > 0) & embedded & ~columns.unseen)
     ids, counts = np.unique(columns.class_ids[usable], return_counts=True)
     for class_id in ids[counts >= FEWEST_LABELS]:
         codes[usable[columns.class_ids[usable] == class_id]] = by_id[class_id]

@@ -19,6 +19,8 @@ from app.jobs import Job
 
 # Where the work of a kind of job is done. Modules are imported at first use: unpacking never loads torch.
 HANDLERS = {
+    "annotations.accept": "workers.annotations:accept",
+    "annotations.undo": "workers.annotations:undo",
     "cells.embed": "workers.cells:embed",
     "classifiers.fit": "workers.classifiers:fit",
     "demo.seed": "workers.demo:seed",

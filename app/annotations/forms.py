@@ -38,3 +38,11 @@ class LabelForm(BaseModel):
     action: Action
     source: Literal["label", "accepted", "undo", "redo"] = "label"
     items: LabelItems
+
+
+class UndoForm(BaseModel):
+    """Take back an action; the same `action` sent again changes nothing."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    action: Action

@@ -6,9 +6,10 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
+from app import jobs
 from app.accounts.access import CurrentUser
 from app.annotations import queries, service
-from app.annotations.forms import LabelForm
+from app.annotations.forms import Action, LabelForm, UndoForm
 from app.csv_stream import stream
 from app.db import SessionDep
 from app.projects.access import ViewableProject
@@ -21,6 +22,14 @@ def label(project: ViewableProject, form: LabelForm, user: CurrentUser, session:
     """Save one act of labelling."""
     result = service.label(session, project, form.items, action=form.action, source=form.source, by=user)
     return asdict(result)
+
+
+@router.post("/projects/{project_id}/actions/{undone}/undo", status_code=202)
+def undo(
+    project: ViewableProject, undone: Action, form: UndoForm, user: CurrentUser, session: SessionDep
+) -> dict[str, Any]:
+    """Take back all labels of an action, except where somebody has labelled since."""
+    return {"job_id": jobs.undo_action(session, project.id, undone, action=form.action, user_id=user.id)}
 
 
 @router.get("/projects/{project_id}/annotations.csv")

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import func, select
+from sqlalchemy import func, literal, select
 from sqlalchemy.orm import Session
 
 from app.models import Annotation, Cell
@@ -23,13 +23,17 @@ SmallIds = npt.NDArray[np.int32]
 
 @dataclass(frozen=True)
 class Columns:
-    """Columns of equal length n, a row per cell in the order of cell ids. A `class_ids` of 0 means no label."""
+    """Columns of equal length n, a row per cell in the order of cell ids. A `class_ids` of 0 means no label.
+
+    `unseen` tells labels that a review gave to cells nobody looked at one by one.
+    """
 
     cell_ids: Ids
     image_ids: Ids
     slide_ids: SmallIds
     scanner_ids: SmallIds
     class_ids: SmallIds
+    unseen: npt.NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.cell_ids)
@@ -43,7 +47,7 @@ class Columns:
         return np.where(self.cell_ids[place] == wanted, place, -1)
 
 
-_NOTHING = Columns(*(np.empty(0, np.int64),) * 2, *(np.empty(0, np.int32),) * 3)
+_NOTHING = Columns(*(np.empty(0, np.int64),) * 2, *(np.empty(0, np.int32),) * 3, np.empty(0, bool))
 
 
 class CellIndex:
@@ -74,7 +78,7 @@ class CellIndex:
         newest = int(self._columns.cell_ids[-1]) if len(self._columns) else 0
         class_id = func.coalesce(Cell.class_id, 0)
         query = (
-            select(Cell.id, Cell.image_id, Cell.slide_id, Cell.scanner_id, class_id)
+            select(Cell.id, Cell.image_id, Cell.slide_id, Cell.scanner_id, class_id, literal(0))
             .where(Cell.project_id == self.project_id, Cell.id > newest)
             .order_by(Cell.id)
         )
@@ -94,12 +98,18 @@ class CellIndex:
         changed = select(Annotation.cell_id).where(
             Annotation.project_id == self.project_id, Annotation.id > self._newest_annotation
         )
-        query = select(Cell.id, func.coalesce(Cell.class_id, 0)).where(Cell.id.in_(changed))
-        rows = np.array([tuple(row) for row in session.execute(query)], np.int64).reshape(-1, 2)
+        query = (
+            select(Cell.id, func.coalesce(Cell.class_id, 0), Annotation.source == "reviewed")
+            .join(Annotation, Annotation.id == Cell.annotation_id)
+            .where(Cell.id.in_(changed))
+        )
+        rows = np.array([tuple(row) for row in session.execute(query)], np.int64).reshape(-1, 3)
         places = self._columns.places(rows[:, 0])
-        class_ids = self._columns.class_ids.copy()  # somebody may be filtering by the old ones
-        class_ids[places[places >= 0]] = rows[places >= 0, 1]
-        self._columns = replace(self._columns, class_ids=class_ids)
+        rows, places = rows[places >= 0], places[places >= 0]
+        # Copies: somebody may be filtering by the old ones.
+        class_ids, unseen = self._columns.class_ids.copy(), self._columns.unseen.copy()
+        class_ids[places], unseen[places] = rows[:, 1], rows[:, 2]
+        self._columns = replace(self._columns, class_ids=class_ids, unseen=unseen)
 
 
 _indexes: dict[tuple[Any, int], CellIndex] = {}

@@ -7,7 +7,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import Base, UtcDateTime
 
-SOURCES = ("label", "accepted", "undo", "redo", "import")
+SOURCES = ("label", "accepted", "reviewed", "undo", "redo", "import")
+"""`accepted`: a prediction somebody saw and let stand; `reviewed`: let stand unseen, after a look at others like it."""
 
 
 class Annotation(Base):

@@ -120,4 +120,6 @@ def _reason(item: dict[str, Any]) -> str:
             return "unlike all labelled"
         case "rare":
             return f"few {item['class']} labels"
+        case "least":
+            return f"least sure of {item['class']}"
     raise ValueError(f"unknown reason {item['why']!r}")

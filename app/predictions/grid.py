@@ -4,7 +4,7 @@ import base64
 import binascii
 import json
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from app.cells.index import Columns, columns_of
 from app.errors import Invalid
-from app.forms import Id
+from app.forms import LARGEST_ID, Id
 from app.models import Batch, CellClass, Classifier, Project
 from app.predictions.batches import find_batch
 from app.predictions.scores import NO_CLASS, ScoreTable, newest_scores, table_of
@@ -26,7 +26,10 @@ Keys = npt.NDArray[np.float64]
 
 
 class GridFilters(BaseModel):
-    """What a page of the grid shows and in which order; an empty text means no filter."""
+    """What a page of the grid shows and in which order; an empty text means no filter.
+
+    `place`, where no cursor is given, is the place in a batch at which the page begins.
+    """
 
     model_config = ConfigDict(populate_by_name=True)
 
@@ -37,6 +40,7 @@ class GridFilters(BaseModel):
     scanner: Id | Literal[""] = ""
     slide: Id | Literal[""] = ""
     batch: Id | Literal[""] = ""
+    place: Annotated[int, Field(ge=0, le=LARGEST_ID)] = 0
     cursor: str = Field("", max_length=LONGEST_CURSOR)
 
 
@@ -100,7 +104,10 @@ def page(
         mask &= places < len(batch.cell_ids)
     chosen = np.flatnonzero(mask)
     keys = places if batch and filters.order == "batch" else _keys(columns, table, filters.order)
-    rows, offset = _cut(chosen, keys[chosen], columns.cell_ids, filters.cursor, limit)
+    cursor = filters.cursor
+    if batch and filters.order == "batch" and filters.place and not cursor:
+        cursor = str(Cursor(after=True, key=filters.place - 0.5, cell_id=0))
+    rows, offset = _cut(chosen, keys[chosen], columns.cell_ids, cursor, limit)
     previous = following = ""
     if len(rows) and offset > 0:
         previous = str(Cursor(False, float(keys[rows[0]]), int(columns.cell_ids[rows[0]])))

@@ -13,8 +13,8 @@ from app.classifiers import queries
 from app.csv_stream import stream
 from app.db import SessionDep
 from app.errors import Invalid
-from app.forms import Id
-from app.predictions import batches, export, service
+from app.forms import Id, PathId
+from app.predictions import batches, export, reviews, service
 from app.predictions.grid import GridFilters, page
 from app.predictions.scores import newest_scores
 from app.projects.access import ViewableProject
@@ -49,6 +49,7 @@ def grid(
         target=service.TARGET,
         tiles=service.tiles(session, shown),
         page=shown,
+        reviewed=service.reviewed_class(shown.batch, classes),
         filters=filters,
         scanners=scanners(session, project),
         slides=service.slides(session, project.id),
@@ -62,6 +63,24 @@ def serve_batch(project: ViewableProject, user: CurrentUser, session: SessionDep
     """Choose the next cells for this person to label; the grid then opens the address."""
     batch = batches.next_batch(session, project, user)
     return {"url": f"/projects/{project.id}/cells?order=batch&batch={batch.id}"}
+
+
+@router.post("/projects/{project_id}/reviews")
+def begin_review(
+    project: ViewableProject, user: CurrentUser, session: SessionDep, form: reviews.ReviewForm
+) -> dict[str, Any]:
+    """Put the predictions of one class in order; the grid then opens the address."""
+    batch = reviews.begin(session, project, user, form, service.classes_by_code(session, project.id))
+    return {"url": f"/projects/{project.id}/cells?order=batch&batch={batch.id}"}
+
+
+@router.post("/projects/{project_id}/batches/{batch_id}/accept", status_code=202)
+def accept_review(
+    project: ViewableProject, batch_id: PathId, user: CurrentUser, session: SessionDep, form: reviews.AcceptForm
+) -> dict[str, Any]:
+    """Accept predictions of a review up to a place, seen or not, as one step that can be undone."""
+    job_id = reviews.accept(session, batches.find_batch(session, project.id, batch_id), user, form)
+    return {"job_id": job_id}
 
 
 @router.get("/projects/{project_id}/cells/state")

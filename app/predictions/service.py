@@ -11,7 +11,7 @@ from app import jobs
 from app.annotations.queries import current
 from app.annotations.service import shown_source
 from app.cells.index import Columns
-from app.models import Cell, CellClass, Classifier, Embedding, Project, Slide
+from app.models import Batch, Cell, CellClass, Classifier, Embedding, Project, Slide
 from app.predictions.grid import Page, describe
 from app.predictions.scores import ScoreTable
 
@@ -74,6 +74,12 @@ def tiles(session: Session, page: Page, cell_ids: Sequence[int] | None = None) -
             "state": waiting.get(item["cell_id"], "ready"),
         }
     return described
+
+
+def reviewed_class(batch: Batch | None, classes: dict[str, CellClass]) -> str:
+    """Return the code of the class a batch is a review of, "" where it is none."""
+    found = [code for code, item in classes.items() if batch and item.id == batch.class_id]
+    return found[0] if found else ""
 
 
 def _states(session: Session, cell_ids: Sequence[int]) -> dict[int, str]:

@@ -20,6 +20,8 @@ from app.templating import render
 
 SHOWN = 100
 KINDS = {
+    "annotations.accept": "Accept reviewed predictions",
+    "annotations.undo": "Undo labels",
     "cells.embed": "Compute embeddings",
     "classifiers.fit": "Fit classifier and score cells",
     "slides.unpack": "Unpack upload",

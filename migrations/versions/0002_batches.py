@@ -21,12 +21,14 @@ def upgrade() -> None:
         sa.Column("project_id", sa.Integer(), nullable=False),
         sa.Column("user_id", sa.Integer(), nullable=False),
         sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("class_id", sa.Integer(), nullable=True),
         sa.Column("cell_ids", sa.LargeBinary(), nullable=False),
         sa.Column("note", sa.String(), nullable=False),
         sa.Column("reasons", sa.JSON(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(["project_id"], ["project.id"], name=op.f("fk_batch_project_id_project")),
         sa.ForeignKeyConstraint(["user_id"], ["user.id"], name=op.f("fk_batch_user_id_user")),
+        sa.ForeignKeyConstraint(["class_id"], ["cell_class.id"], name=op.f("fk_batch_class_id_cell_class")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_batch")),
     )
     with op.batch_alter_table("batch", schema=None) as batch_op:

@@ -16,7 +16,8 @@ export class Batches {
    * @param {import("./selection.js").Selection} parts.selection
    * @param {import("./save_queue.js").SaveQueue} parts.queue
    * @param {import("./pages.js").Pages} parts.pages
-   * @param {HTMLElement} parts.note
+   * @param {HTMLElement} parts.bar shows the note
+   * @param {import("./review.js").Review} parts.review
    */
   constructor(parts) {
     Object.assign(this, parts);
@@ -40,13 +41,18 @@ export class Batches {
 
   /** Say what the cells on the page are, and how many of them are labelled. */
   show() {
-    const { note } = this.tiles.grid.dataset;
-    this.note.hidden = !note;
+    const { note, review } = this.tiles.grid.dataset;
+    this.bar.hidden = !note;
     if (!note) return;
+    this.bar.toggleAttribute("data-review", Boolean(review));
+    const text = `${note} ${review ? this.review.describe() : this.#progress()}`;
+    const line = this.bar.querySelector("#batch-note");
+    if (line.textContent !== text) line.textContent = text;
+  }
+
+  #progress() {
     const all = this.tiles.all();
     const done = all.filter((tile) => tile.dataset.class).length;
-    const count = done === all.length ? "All labelled: ⇧ N brings the next ones." : `${done} of ${all.length} labelled.`;
-    const text = `${note} ${count}`;
-    if (this.note.textContent !== text) this.note.textContent = text;
+    return done === all.length ? "All labelled: ⇧ N brings the next ones." : `${done} of ${all.length} labelled.`;
   }
 }

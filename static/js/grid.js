@@ -11,6 +11,7 @@ import { Labeller } from "./labelling.js";
 import { enableLasso } from "./lasso.js";
 import { Live } from "./live.js";
 import { Pages } from "./pages.js";
+import { Review } from "./review.js";
 import { SaveQueue } from "./save_queue.js";
 import { Selection } from "./selection.js";
 import { Tiles } from "./tiles.js";
@@ -35,11 +36,13 @@ const queue = new SaveQueue({
   onSaved: (entry, result) => labeller.saved(entry, result),
   onRefused: (entry, error) => labeller.refused(entry, error),
 });
-const labeller = new Labeller({ tiles, classes, history, queue });
+const labeller = new Labeller({ tiles, classes, history, queue, project });
 const zoom = new Zoom(document.getElementById("zoom"), tiles, selection);
 const pages = new Pages({ tiles, selection, queue, form: filters, scroller, onPage: pageChanged, onSignedOut: () => showLiveState("signed-out") });
 
-const batches = new Batches({ project, tiles, selection, queue, pages, note: document.getElementById("batch-note") });
+const parts = { project, tiles, selection, queue, pages, labeller };
+const review = new Review(parts);
+const batches = new Batches({ ...parts, bar: document.getElementById("batch-bar"), review });
 
 let updateAsked = false;
 
@@ -104,6 +107,11 @@ function byClassKey(key) {
   return true;
 }
 
+function acceptPage() {
+  if (review.active) review.acceptPage();
+  else labeller.accept(tiles.all());
+}
+
 function toggleHelp() {
   if (help.open) help.close();
   else help.showModal();
@@ -130,7 +138,11 @@ listen({
   escape: outsideDialogs(() => selection.clear()),
   selectAll: outsideDialogs(() => selection.all()),
   nextBatch: outsideDialogs(() => void batches.next()),
-  acceptPage: outsideDialogs(() => labeller.accept(tiles.all())),
+  review: outsideDialogs(() => void review.begin()),
+  pageRight: outsideDialogs(() => review.right()),
+  pageWrong: outsideDialogs(() => review.wrong()),
+  acceptUntil: outsideDialogs(() => void review.acceptUntil()),
+  acceptPage: outsideDialogs(acceptPage),
   previousPage: outsideDialogs(() => pages.previous()),
   nextPage: outsideDialogs(() => pages.next()),
   smaller: outsideDialogs(() => setSize(-1)),
@@ -140,7 +152,11 @@ listen({
 const buttons = {
   undo: () => labeller.undo(),
   redo: () => labeller.redo(),
-  "accept-page": () => labeller.accept(tiles.all()),
+  "accept-page": acceptPage,
+  review: () => review.begin(),
+  "page-right": () => review.right(),
+  "page-wrong": () => review.wrong(),
+  "accept-until": () => review.acceptUntil(),
   "next-batch": () => batches.next(),
   keys: toggleHelp,
 };

@@ -10,6 +10,7 @@
  * @typedef {object} Step
  * @property {string} action id under which it was saved
  * @property {Change[]} changes
+ * @property {number} [bulk] so many cells were changed by the server, which knows them by the action; no `changes`
  */
 
 /** Two stacks of steps in sessionStorage. */

@@ -6,7 +6,7 @@
 const TEXT_INPUT = "input:not([type='checkbox'], [type='radio']), textarea, select, [contenteditable]";
 
 const WITH_CONTROL = { a: "selectAll", z: "undo", y: "redo" };
-const WITH_SHIFT = { A: "acceptPage", N: "nextBatch" };
+const WITH_SHIFT = { A: "acceptPage", F: "pageWrong", J: "pageRight", N: "nextBatch", R: "review", U: "acceptUntil" };
 const PLAIN = {
   Enter: "accept",
   " ": "zoom",

@@ -2,7 +2,7 @@
  * Giving, accepting, removing, undoing labels: tiles change at once, the queue saves.
  * @module labelling
  */
-import { userName, uuid } from "./api.js";
+import { postJson, userName, uuid } from "./api.js";
 import { annotation, cellId, paintAnnotation } from "./tiles.js";
 import { toast } from "./toast.js";
 
@@ -17,15 +17,16 @@ export class Labeller {
    * @param {import("./classes.js").ClassPanel} parts.classes
    * @param {import("./history.js").History} parts.history
    * @param {import("./save_queue.js").SaveQueue} parts.queue
+   * @param {string} parts.project
    */
   constructor(parts) {
     Object.assign(this, parts);
   }
 
-  /** Give a class to tiles. @param {HTMLElement[]} tiles @param {string} code */
-  assign(tiles, code) {
+  /** Give a class to tiles. @param {HTMLElement[]} tiles @param {string} code @param {"label"|"accepted"} [source] */
+  assign(tiles, code, source = "label") {
     this.classes.flash(code);
-    return this.#apply("label", tiles, () => ({ class: code, source: "label", by: userName() }));
+    return this.#apply(source, tiles, () => ({ class: code, source, by: userName() }));
   }
 
   /** Remove the labels of tiles. @param {HTMLElement[]} tiles */
@@ -49,6 +50,7 @@ export class Labeller {
   undo() {
     const step = this.history.undo();
     if (!step) return toast("Nothing to undo.");
+    if (step.bulk) return this.#inBulk(`/projects/${this.project}/actions/${step.action}/undo`, {}, `Taking back the labels of ${cells(step.bulk)}.`);
     const changes = step.changes.map(({ cell_id, before, after }) => ({ cell_id, before: after, after: before }));
     return this.#replay("undo", step, changes);
   }
@@ -57,6 +59,10 @@ export class Labeller {
   redo() {
     const step = this.history.redo();
     if (!step) return toast("Nothing to redo.");
+    if (step.bulk) {
+      step.action = uuid(); // taken back under its old name, it can be done once more under a new one
+      return this.#inBulk(step.again.url, { stop: step.again.stop, action: step.action }, `Accepting ${cells(step.bulk)} again.`);
+    }
     return this.#replay("redo", step, step.changes);
   }
 
@@ -107,6 +113,16 @@ export class Labeller {
     this.history.record({ action, changes });
     this.queue.push({ action, step: action, source, guarded: false, changes });
     return changes.length;
+  }
+
+  /** Ask the server for a change of more cells than this page knows. */
+  async #inBulk(url, body, words) {
+    try {
+      await postJson(url, { action: uuid(), ...body });
+      toast(words);
+    } catch (error) {
+      toast(error.message, { kind: "error" });
+    }
   }
 
   #replay(source, step, changes) {

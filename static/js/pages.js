@@ -64,6 +64,11 @@ export class Pages {
     else toast("This is the first page.");
   }
 
+  /** Turn to the page that begins at a place of the batch. @param {number} place */
+  openAt(place) {
+    return this.open(`${this.#urlFor("")}&place=${place}`);
+  }
+
   /** Show the page at an address of ours. @param {string} url */
   async open(url) {
     const navigation = ++this.#navigation;

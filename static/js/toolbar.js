@@ -73,7 +73,7 @@ export function showActions({ selected, undoable, redoable, acceptable }) {
   write(byId("selected"), selected ? `${number(selected)} selected` : "");
   document.querySelector('[data-command="undo"]').disabled = !undoable;
   document.querySelector('[data-command="redo"]').disabled = !redoable;
-  document.querySelector('[data-command="accept-page"]').disabled = !acceptable;
+  for (const button of document.querySelectorAll('[data-command="accept-page"]')) button.disabled = !acceptable;
 }
 
 /** Change the size of the tiles; the choice is kept in this browser. @param {string|number} choice a size, or a step */

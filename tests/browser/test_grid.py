@@ -1,21 +1,18 @@
 """The grid under the hands of several people, by keyboard alone, and while the server goes away."""
 
-import io
 import re
-import zipfile
 from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
+from tests.browser.grids import SECONDS, archive_of, key, label_by_keys, make_grid, saved
 from tests.browsing import share_session, shown_secret
-from tests.factories import cell_image, numbers
-from tests.live import PASSWORD, Browser, Installation, until
+from tests.live import PASSWORD, Browser, Installation
 
 LOOKS = ("NGS", "LYT")
 CELLS = 230  # a full page of 200 and a second one
-SECONDS = 120
 
 
 @pytest.fixture(scope="module")
@@ -30,30 +27,13 @@ def tom(running: Installation, maria: Browser) -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def archive() -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as file:
-        for number in range(CELLS):
-            look = LOOKS[number % 2]
-            file.writestr(f"{look}-{number}.png", cell_image(look, number))
-    return buffer.getvalue()
+    return archive_of([LOOKS[number % 2] for number in range(CELLS)])
 
 
 @pytest.fixture
 def grid(maria: Browser, archive: bytes) -> str:
     """The path of the grid of a fresh project whose cells are embedded."""
-    with closing(maria.rest()) as rest:
-        classes = [{"code": look, "name": look, "key": look[0].lower()} for look in LOOKS]
-        project = (
-            rest.post("projects", json={"name": f"Lab {next(numbers)}", "classes": classes})
-            .raise_for_status()
-            .json()["id"]
-        )
-        scanner = rest.post(f"projects/{project}/scanners", json={"name": "S"}).raise_for_status().json()["id"]
-        slide = {"accession": "A", "scanner_id": scanner}
-        path = f"slides/{rest.post(f'projects/{project}/slides', json=slide).raise_for_status().json()['id']}"
-        rest.post(f"{path}/images", files={"files": ("cells.zip", archive)}).raise_for_status()
-        until(lambda: rest.get(path).json()["counts"]["embedded"] == CELLS, SECONDS, "the cells are not embedded")
-    return f"/projects/{project}/cells"
+    return make_grid(maria, archive, LOOKS, CELLS)
 
 
 @pytest.fixture
@@ -71,22 +51,6 @@ def other(context: BrowserContext, running: Installation, tom: Browser) -> Itera
         tab = theirs.new_page()
         share_session(tab, tom)
         yield tab
-
-
-def key(tile: Locator) -> str:
-    """The right class key for a cell: the first letter of its file name."""
-    return (tile.get_attribute("data-name") or "")[0].lower()
-
-
-def label_by_keys(page: Page, count: int) -> None:
-    """Label from the focused cell on; the keyboard goes on by itself."""
-    page.keyboard.press("ArrowRight")  # from anywhere on the page into the grid
-    for _ in range(count):
-        page.keyboard.press(key(page.locator(".tile:focus")))
-
-
-def saved(page: Page) -> None:
-    expect(page.locator("#save-state")).to_have_text("Saved", timeout=SECONDS * 1000)
 
 
 def labelled(page: Page) -> Locator:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from workers.ml.heads import fit_head
-from workers.ml.selection import CANDIDATES, MOST_CLUSTERED, clusters, cold_start, next_cells
+from workers.ml.selection import CANDIDATES, MOST_CLUSTERED, clusters, cold_start, next_cells, unlike_first
 
 
 def blobs(counts: list[int], apart: float = 6, dim: int = 8, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -30,6 +30,15 @@ def test_clusters_hold_each_cell_once_the_largest_first():
     assert [len(rows) for rows in found] == [200, 60, 20]
     assert sorted(np.concatenate(found)) == list(range(280))
     assert all(len({*y[rows].tolist()}) == 1 for rows in found)
+
+
+def test_a_common_class_does_not_fill_the_first_groups():
+    X, y = blobs([1000, 60, 40, 3])
+    found = unlike_first(X, clusters(X, 16), smallest=8)
+    assert sorted(np.concatenate(found)) == list(range(len(X)))
+    assert {int(y[rows[0]]) for rows in found[:3]} == {0, 1, 2}
+    assert len(found[0]) == max(map(len, found))
+    assert min(map(len, found[:3])) >= 8
 
 
 def test_few_cells_and_copies_give_fewer_and_no_cells_an_error():

@@ -34,6 +34,25 @@ def clusters(X: Matrix, count: int, weights: npt.NDArray[np.floating[Any]] | Non
     return sorted(found, key=len, reverse=True)
 
 
+def unlike_first(X: Matrix, groups: list[Rows], smallest: int) -> list[Rows]:
+    """Order groups of rows of X (n, d) so that each is as unlike those before it as can be; the largest comes first.
+
+    Otherwise the commonest class would fill many groups before another is seen. Groups of fewer than `smallest` rows,
+    as often debris as a class, come last.
+    """
+    means = np.stack([np.asarray(X[group], np.float32).mean(0) for group in groups])
+    large = np.array([len(group) >= smallest for group in groups])
+    order = [max(range(len(groups)), key=lambda at: len(groups[at]))]
+    distance = np.full(len(groups), np.inf)
+    while len(order) < len(groups):
+        distance = np.minimum(distance, np.linalg.norm(means - means[order[-1]], axis=1))
+        distance[order[-1]] = -1
+        order.append(
+            max((at for at in range(len(groups)) if at not in order), key=lambda at: (large[at], distance[at]))
+        )
+    return [groups[at] for at in order]
+
+
 def cold_start(X: Matrix, count: int, seed: int = 0) -> Rows:
     """Choose at most `count` rows of X (n, d) to label when none is: the most typical cell of each cluster.
 

@@ -1,0 +1,93 @@
+"""Review by exception: all cells predicted to be of one class, in one order that does not move while it is read."""
+
+from datetime import timedelta
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app import jobs
+from app.annotations.forms import Action
+from app.cells.index import columns_of
+from app.db import now
+from app.errors import Conflict, Invalid
+from app.forms import LARGEST_ID, Id
+from app.models import Batch, CellClass, Project, User
+from app.predictions.scores import newest_scores
+
+AGAIN = timedelta(hours=1)
+"""So long a class that a person has reviewed is not proposed to them again."""
+
+
+class ReviewForm(BaseModel):
+    """Which predictions shall be reviewed; no class leaves the choice to us."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    predicted: str = ""
+    order: Literal["confident", "novel"] = "confident"
+    scanner: Id | Literal[""] = ""
+    slide: Id | Literal[""] = ""
+
+
+class AcceptForm(BaseModel):
+    """Accept the predictions of a review from its first cell up to `stop`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    action: Action
+    stop: Annotated[int, Field(ge=1, le=LARGEST_ID)]
+
+
+def begin(session: Session, project: Project, user: User, form: ReviewForm, classes: dict[str, CellClass]) -> Batch:
+    """Put the unlabelled cells predicted to be of one class in order, most confident or most deviant first.
+
+    Raises Invalid for an unknown class and Conflict where there is nothing to review.
+    """
+    if form.predicted and form.predicted not in classes:
+        raise Invalid(f"predicted: this project has no class {form.predicted}.")
+    columns = columns_of(session, project.id)
+    classifier, table = newest_scores(session, project.id, columns)
+    if classifier is None or table is None:
+        raise Conflict("There are no predictions yet: label two cells in each of two classes first.")
+    open_ = (columns.class_ids == 0) & (table.predicted >= 0)
+    if form.scanner != "":
+        open_ &= columns.scanner_ids == form.scanner
+    if form.slide != "":
+        open_ &= columns.slide_ids == form.slide
+    counts = np.bincount(table.predicted[open_], minlength=len(classifier.classes))
+    waiting = {code: int(count) for code, count in zip(classifier.classes, counts, strict=True) if count}
+    code = form.predicted or _proposed(session, project, user, {c: n for c, n in waiting.items() if c in classes})
+    if code not in waiting:
+        raise Conflict(f"No unlabelled cell is predicted {code}.")
+    rows = np.flatnonzero(open_ & (table.predicted == classifier.classes.index(code)))
+    key = table.confidence if form.order == "confident" else table.novelty
+    rows = rows[np.argsort(-key[rows].astype(np.float32), kind="stable")]
+    note = f"Predicted {code}, {'most confident' if form.order == 'confident' else 'most deviant'} first."
+    batch = Batch(
+        project_id=project.id, user_id=user.id, kind="review", class_id=classes[code].id,
+        cell_ids=columns.cell_ids[rows], note=note, reasons={}, created_at=now(),
+    )  # fmt: skip
+    session.add(batch)
+    session.flush()
+    return batch
+
+
+def accept(session: Session, batch: Batch, user: User, form: AcceptForm) -> int:
+    """Give the class of a review to its first `stop` cells that have none; returns the id of the job that does it."""
+    if batch.kind != "review" or form.stop > len(batch.cell_ids):
+        raise Invalid(f"stop: batch {batch.id} is not a review of so many cells.")
+    return jobs.accept_batch(session, batch.project_id, batch.id, form.stop, action=form.action, user_id=user.id)
+
+
+def _proposed(session: Session, project: Project, user: User, waiting: dict[str, int]) -> str:
+    """Return the class with most cells waiting among those this person has not just reviewed."""
+    mine = (Batch.project_id == project.id) & (Batch.kind == "review") & (Batch.user_id == user.id)
+    query = select(CellClass.code).join(Batch, Batch.class_id == CellClass.id).where(mine)
+    reviewed = set(session.scalars(query.where(Batch.created_at > now() - AGAIN)))
+    left = {code: count for code, count in waiting.items() if code not in reviewed}
+    if not left:
+        raise Conflict("Every predicted class was reviewed. Choose one under Prediction to review it again.")
+    return max(left, key=lambda code: left[code])

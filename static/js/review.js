@@ -1,0 +1,147 @@
+/**
+ * Review by exception: the predictions of one class, page by page, or by jumps that find how far they are right.
+ * @module review
+ *
+ * Jumps double while pages are right; the first page that is not right sets a border, and the place between the last
+ * right page and that border is halved until they meet (after MorphoCluster, Schröder et al. 2020). From then on pages
+ * come one by one.
+ */
+import { postJson, uuid } from "./api.js";
+import { toast } from "./toast.js";
+
+const number = (value) => value.toLocaleString("en");
+
+/** The review that is shown. */
+export class Review {
+  #asking = false;
+
+  /**
+   * @param {object} parts
+   * @param {string} parts.project
+   * @param {import("./tiles.js").Tiles} parts.tiles
+   * @param {import("./selection.js").Selection} parts.selection
+   * @param {import("./save_queue.js").SaveQueue} parts.queue
+   * @param {import("./pages.js").Pages} parts.pages
+   * @param {import("./labelling.js").Labeller} parts.labeller
+   */
+  constructor(parts) {
+    Object.assign(this, parts);
+    this.grid = parts.tiles.grid;
+  }
+
+  /** @returns {boolean} */
+  get active() {
+    return Boolean(this.grid.dataset.review);
+  }
+
+  /** Begin with the class, scanner, slide and order the filters say, or with the class most cells are predicted to be. */
+  async begin() {
+    if (this.#asking) return;
+    this.#asking = true;
+    const { predicted, scanner, slide, order } = Object.fromEntries(new FormData(this.pages.form));
+    const body = { predicted: this.active ? "" : predicted, order: order === "novel" ? "novel" : "confident" };
+    try {
+      await this.queue.idle();
+      const { url } = await postJson(`/projects/${this.project}/reviews`, { ...body, scanner, slide });
+      await this.pages.open(url);
+      this.selection.focus(this.grid.querySelector(".tile"));
+    } catch (error) {
+      toast(error.message, { kind: error.status === 409 ? "info" : "error" });
+    } finally {
+      this.#asking = false;
+    }
+  }
+
+  /** Accept what is neither labelled nor selected, and turn the page. */
+  acceptPage() {
+    this.labeller.assign(this.#standing(), this.grid.dataset.review, "accepted");
+    this.selection.clear();
+    if (this.pages.nextUrl) this.pages.next();
+    else toast("This was the last page. ⇧ R reviews the next class.", { kind: "success" });
+  }
+
+  /** The page is right: so is what lies before it. Look further on, or half-way to the border. */
+  right() {
+    this.#judge(({ border, step, ...state }) => {
+      const right = this.#pageEnd;
+      return { ...state, border, right, step: step * 2, next: border === null ? right + (step - 1) * this.#size : null };
+    });
+  }
+
+  /** The page is not right: the border lies before its end. */
+  wrong() {
+    this.#judge((state) => ({ ...state, border: this.#pageStart, next: null }));
+  }
+
+  /** Accept all predictions up to the end of the last page that was right, as one step. */
+  async acceptUntil() {
+    const { right } = this.#state;
+    if (!this.active || !right) return toast("Nothing is known to be right yet: ⇧ J says a page is.");
+    const [action, url] = [uuid(), `/projects/${this.project}/batches/${this.#batch}/accept`];
+    try {
+      await postJson(url, { action, stop: right });
+    } catch (error) {
+      return toast(error.message, { kind: "error" });
+    }
+    this.labeller.history.record({ action, bulk: right, again: { url, stop: right } });
+    toast(`Accepting ${number(right)} cells as ${this.grid.dataset.review}. Ctrl Z takes all of it back.`, { kind: "success" });
+    return this.pages.openAt(right);
+  }
+
+  /** @returns {string} where the review stands */
+  describe() {
+    const total = Number(this.grid.dataset.total);
+    const { right, border } = this.#state;
+    const button = document.querySelector('[data-command="accept-until"]');
+    button.disabled = !right;
+    if (border !== null && border <= right) return `The first ${number(right)} of ${number(total)} are right: ⇧ U accepts them; go on page by page.`;
+    if (right) return `Right up to ${number(right)} of ${number(total)}.`;
+    return "Label or select what is wrong; ⇧ A accepts the rest and turns the page.";
+  }
+
+  get #batch() {
+    return this.pages.form.elements.batch.value;
+  }
+
+  get #size() {
+    return this.grid.children.length;
+  }
+
+  get #pageStart() {
+    return Number(this.grid.dataset.offset);
+  }
+
+  get #pageEnd() {
+    return this.#pageStart + this.#size;
+  }
+
+  get #key() {
+    return `fiftycells.review/${this.#batch}`;
+  }
+
+  get #state() {
+    return JSON.parse(sessionStorage.getItem(this.#key)) ?? { right: 0, border: null, step: 1 };
+  }
+
+  #standing() {
+    const wrong = new Set(this.selection.selected);
+    return this.tiles.all().filter((tile) => !tile.dataset.class && !wrong.has(tile));
+  }
+
+  #judge(verdict) {
+    if (!this.active) return void toast("This is for reviews: ⇧ R begins one.");
+    const { next, ...state } = verdict(this.#state);
+    const total = Number(this.grid.dataset.total);
+    sessionStorage.setItem(this.#key, JSON.stringify(state));
+    const end = state.border ?? total;
+    const pages = Math.floor((end - state.right) / this.#size);
+    let place = next ?? state.right + Math.floor(pages / 2) * this.#size;
+    if (state.right >= end) place = state.right;
+    else if (place >= end) place = Math.max(state.right, end - this.#size);
+    if (place >= total) {
+      toast("Right to the end: ⇧ U accepts them all.", { kind: "success" });
+      return void this.labeller.history.onChange();
+    }
+    return void this.pages.openAt(place);
+  }
+}

@@ -1,0 +1,109 @@
+"""Guided labelling and review by exception, by keyboard alone."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.grids import SECONDS, archive_of, key, make_grid, saved
+from tests.browsing import share_session
+from tests.live import Browser, until
+
+LOOKS = ["NGS"] * 640 + ["LYT"] * 80
+Look = Callable[[Page, str], None]
+
+
+@pytest.fixture
+def page(page: Page, maria: Browser) -> Page:
+    """The tab of the first manager."""
+    share_session(page, maria)
+    return page
+
+
+@pytest.fixture(scope="module")
+def grid(maria: Browser) -> str:
+    """The path of the grid of a project of two looks, one far more frequent."""
+    return make_grid(maria, archive_of(LOOKS), ["NGS", "LYT"], len(LOOKS))
+
+
+def count(page: Page, pattern: str) -> None:
+    """Wait until the panel counts so many neutrophils."""
+    number = page.locator('[data-class-code="NGS"] .class-count b')
+    expect(number).to_have_text(re.compile(pattern), timeout=SECONDS * 1000)
+
+
+def test_from_no_label_to_a_reviewed_class_by_keys_alone(page: Page, grid: str, look: Look) -> None:
+    page.goto(grid)
+    until(lambda: served(page), SECONDS, "no group is served")
+    name_two_groups(page)
+    label_what_teaches_most(page, look)
+    find_how_far_predictions_are_right(page, look)
+    accept_all_but_exceptions(page)
+    count(page, r"^\d\d\d$")
+    page.keyboard.press("Control+z")
+    expect(page.get_by_text("Taking back the labels of 400 cells.")).to_be_visible()
+    count(page, r"^\d?\d$")
+
+
+def served(page: Page) -> bool:
+    """Ask for the next cells; a worker may not have ranked any yet, and the page says so."""
+    page.keyboard.press("Shift+N")
+    page.wait_for_timeout(500)
+    return page.locator("#batch-note").is_visible()
+
+
+def name_two_groups(page: Page) -> None:
+    named: set[str] = set()
+    while len(named) < 2:
+        if named:
+            page.keyboard.press("Shift+N")
+        expect(page.locator("#batch-note")).to_contain_text("look alike")
+        expect(page.locator('.tile:not([data-class=""])')).to_have_count(0)
+        expect(page.locator(".tile").first).to_be_focused()
+        letter = key(page.locator(".tile").first)
+        page.keyboard.press("Control+a")
+        page.keyboard.press(letter)
+        expect(page.locator("#batch-note")).to_contain_text("All labelled: ⇧ N brings the next ones.")
+        named.add(letter)
+    saved(page)
+    expect(page.locator("#grid")).to_have_attribute("data-version", re.compile(r"\d"), timeout=SECONDS * 1000)
+
+
+def label_what_teaches_most(page: Page, look: Look) -> None:
+    page.keyboard.press("Shift+N")
+    expect(page.locator("#batch-note")).to_contain_text("teach the classifier most")
+    look(page, "guided")
+    why = page.locator(".tile").first.get_attribute("data-why")
+    assert why
+    page.keyboard.press("Space")
+    expect(page.locator("#zoom-why")).to_have_text(why)
+    page.keyboard.press("Space")
+
+
+def find_how_far_predictions_are_right(page: Page, look: Look) -> None:
+    page.keyboard.press("Shift+R")
+    expect(page.locator("#grid")).to_have_attribute("data-review", "NGS")
+    look(page, "review")
+    page.keyboard.press("Shift+J")  # right: on to the second page, then two pages further
+    expect(page.locator("#grid")).to_have_attribute("data-offset", "200")
+    page.keyboard.press("Shift+J")
+    expect(page.locator("#batch-note")).to_contain_text("Right up to 400")
+    page.keyboard.press("Shift+F")
+    expect(page.locator("#batch-note")).to_contain_text("The first 400 of")
+    page.keyboard.press("Shift+U")
+    expect(page.get_by_text("Accepting 400 cells as NGS.")).to_be_visible()
+    count(page, r"^4\d\d$")
+    expect(page.locator("#grid")).to_have_attribute("data-offset", "400")
+
+
+def accept_all_but_exceptions(page: Page) -> None:
+    shown = page.locator(".tile").count()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Shift+ArrowRight")
+    page.keyboard.press("Shift+A")
+    saved(page)
+    unlabelled = page.locator('.tile[data-class=""]')
+    expect(unlabelled).to_have_count(2)
+    page.keyboard.press("Control+z")
+    expect(unlabelled).to_have_count(shown)

@@ -1,0 +1,46 @@
+"""Labels for more cells than a request should take, and taking them back."""
+
+import numpy as np
+import numpy.typing as npt
+
+from app.annotations import service
+from app.annotations.forms import LabelItem
+from app.db import reading
+from app.models import Batch, CellClass, Project, User
+from workers.runner import Task
+
+CHUNK = 500
+"""Cells of one transaction: other people's labels wait for no more than these."""
+
+
+def accept(task: Task) -> None:
+    """Give the class of a review to its first cells, leaving those that somebody has labelled meanwhile."""
+    with reading() as session:
+        batch = session.get_one(Batch, task.arguments["batch_id"])
+        cell_ids: npt.NDArray[np.int64] = batch.cell_ids[: task.arguments["stop"]]
+        code = session.get_one(CellClass, batch.class_id).code
+    for start in range(0, len(cell_ids), CHUNK):
+        items = [
+            LabelItem(cell_id=cell_id, class_=code, if_class=None)
+            for cell_id in cell_ids[start : start + CHUNK].tolist()
+        ]
+        _label(task, items, "reviewed")
+        task.progress(min(start + CHUNK, len(cell_ids)), len(cell_ids))
+
+
+def undo(task: Task) -> None:
+    """Take back what an action did, except where somebody has labelled since."""
+    undone, newest = task.arguments["undone"], 0
+    while True:
+        with reading() as session:
+            items, newest = service.undo_items(session, task.project_id, undone, after=newest, limit=CHUNK)
+        if not items:
+            return
+        _label(task, items, "undo")
+
+
+def _label(task: Task, items: list[LabelItem], source: str) -> None:
+    with task.transaction() as session:
+        project = session.get_one(Project, task.project_id)
+        user = session.get_one(User, task.arguments["user_id"])
+        service.label(session, project, items, action=task.arguments["action"], source=source, by=user)
