@@ -68,11 +68,11 @@ def usual_loop(encoder: Encoder, files: list[bytes]) -> None:
 
 def bare_forward(encoder: Encoder, count: int) -> None:
     """Run the encoder's engine on images that are there already; all views on all cores, nothing else."""
-    images = torch.rand(BATCH, 3, encoder.spec.size, encoder.spec.size, device=encoder.device)
+    spec = encoder.spec
+    images = torch.rand(BATCH * len(spec.views), 3, spec.size, spec.size, device=encoder.device)
 
     def forward(_batch: int) -> None:
-        for name in encoder.spec.views:
-            encoder.engine(view(images, name))
+        encoder.engine(images)
 
     with ThreadPoolExecutor(os.cpu_count(), initializer=partial(torch.set_num_threads, 1)) as pool:
         list(pool.map(forward, range(count // BATCH)))

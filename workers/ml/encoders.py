@@ -91,13 +91,13 @@ class Encoder:
 
     def prepare(self, pixels: Pixels) -> torch.Tensor:
         """Crop centre squares, resize them, balance white: uint8 (h, w, 3) -> uint8 (crops, 3, size, size)."""
-        squares = torch.stack([self._square(pixels, crop) for crop in self.spec.crops])
+        squares = [self._square(pixels, crop) for crop in self.spec.crops]
         if self.spec.white is not None:  # by the whole image's background, on the few pixels that are left
-            for channel, table in enumerate(white_tables(pixels, self.spec.white)):
-                squares[:, channel] = torch.from_numpy(table[squares[:, channel].numpy()])
-        return squares
+            tables = white_tables(pixels, self.spec.white)
+            squares = [np.stack([table[square[..., i]] for i, table in enumerate(tables)], 2) for square in squares]
+        return torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2)
 
-    def _square(self, pixels: Pixels, crop: float) -> torch.Tensor:
+    def _square(self, pixels: Pixels, crop: float) -> Pixels:
         height, width = pixels.shape[:2]
         side = max(1, round(crop * min(height, width)))
         top, left = (height - side) // 2, (width - side) // 2
@@ -105,7 +105,8 @@ class Encoder:
         # Channels last is the layout for which torch has a fast integer path.
         size = (self.spec.size, self.spec.size)
         channels_last = square.permute(2, 0, 1)[None]
-        return nn.functional.interpolate(channels_last, size=size, mode="bilinear", antialias=True)[0]
+        resized = nn.functional.interpolate(channels_last, size=size, mode="bilinear", antialias=True)
+        return resized[0].permute(1, 2, 0).numpy()
 
     def encode(self, prepared: Sequence[torch.Tensor]) -> npt.NDArray[np.float32]:
         """Encode images from `prepare`, mean over the views, projected: (n, dim) float32."""
@@ -118,8 +119,8 @@ class Encoder:
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """Mean of the network's features over the views: (n, crops, 3, size, size) -> (n, features)."""
         crops = cycle(images.unbind(1))
-        views = [self.engine(view(next(crops), name)) for name in self.spec.views]
-        return torch.stack(views).mean(0)
+        views = torch.cat([view(next(crops), name) for name in self.spec.views])
+        return self.engine(views).reshape(len(self.spec.views), len(images), -1).mean(0)
 
     def _normalise(self, images: torch.Tensor) -> torch.Tensor:
         """Bring uint8 images to the device as float32 with the network's mean and deviation."""

@@ -94,9 +94,13 @@ def white_tables(pixels: Pixels, percentile: float) -> list[npt.NDArray[np.uint8
     Channels are multiplied as another lamp would (von Kries 1902), at most by MAX_GAIN: an image without background
     stays dark.
     """
-    few = pixels[::4, ::4].reshape(-1, pixels.shape[2])
-    gains = np.clip(WHITE / np.maximum(np.percentile(few, percentile, axis=0), 1), 1 / MAX_GAIN, MAX_GAIN)
-    return [np.clip(np.arange(256) * gain + 0.5, 0, 255).astype(np.uint8) for gain in gains]
+    tables = []
+    for channel in np.moveaxis(pixels[::4, ::4], 2, 0):
+        counts = np.bincount(channel.ravel(), minlength=256).cumsum()
+        background = max(1, int(np.searchsorted(counts, percentile / 100 * counts[-1])))
+        gain = np.clip(WHITE / background, 1 / MAX_GAIN, MAX_GAIN)
+        tables.append(np.clip(np.arange(256) * gain + 0.5, 0, 255).astype(np.uint8))
+    return tables
 
 
 def white_balanced(pixels: Pixels, percentile: float) -> Pixels:
