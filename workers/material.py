@@ -8,8 +8,8 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session, aliased
 
 from app.cells.index import Columns, columns_of
+from app.cells.matrix import Vectors, matrix_of
 from app.models import Annotation, CellClass, Encoder, Project
-from workers.matrix import Vectors, matrix_of
 from workers.ml.heads import few
 
 FEWEST_LABELS = 2  # a class with fewer is left out: nothing could be held out to calibrate on

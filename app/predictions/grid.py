@@ -17,18 +17,20 @@ from app.forms import LARGEST_ID, Id
 from app.models import Batch, CellClass, Classifier, Project
 from app.predictions.batches import find_batch
 from app.predictions.scores import NO_CLASS, ScoreTable, newest_scores, table_of
+from app.predictions.similar import Distances, distances
 
 PAGE = 200
 LONGEST_CURSOR = 200  # characters
 
-Order = Literal["uncertain", "confident", "novel", "newest", "random", "batch"]
+Order = Literal["uncertain", "confident", "novel", "newest", "random", "batch", "similar"]
 Keys = npt.NDArray[np.float64]
 
 
 class GridFilters(BaseModel):
     """What a page of the grid shows and in which order; an empty text means no filter.
 
-    `place`, where no cursor is given, is the place in a batch at which the page begins.
+    `similar` is the cell that the order of that name compares with. `place`, where no cursor is given, is the place in
+    a batch at which the page begins.
     """
 
     model_config = ConfigDict(populate_by_name=True)
@@ -40,18 +42,27 @@ class GridFilters(BaseModel):
     scanner: Id | Literal[""] = ""
     slide: Id | Literal[""] = ""
     batch: Id | Literal[""] = ""
+    similar: Id | Literal[""] = ""
     place: Annotated[int, Field(ge=0, le=LARGEST_ID)] = 0
     cursor: str = Field("", max_length=LONGEST_CURSOR)
 
 
 @dataclass(frozen=True)
-class Page:
-    """The cells of one page, with their rows in `columns` and `table`, and where the pages beside it begin."""
+class Facts:
+    """What is known of all cells of a project, n rows: columns, scores, their place in a batch, their distances."""
 
     columns: Columns
     table: ScoreTable | None
     classifier: Classifier | None
     batch: Batch | None
+    places: Keys | None
+    distances: Distances | None
+
+
+@dataclass(frozen=True)
+class Page(Facts):
+    """The cells of one page, with their rows in `columns` and `table`, and where the pages beside it begin."""
+
     rows: npt.NDArray[np.int64]
     total: int
     offset: int
@@ -91,48 +102,52 @@ def page(
     classifier: Classifier | None = None,
 ) -> Page:
     """Return one page of cells. `classes` are those of the project by code. Raises Invalid for an unknown class."""
+    facts = _gather(session, project, filters, classifier)
+    cell_ids = facts.columns.cell_ids
+    chosen = np.flatnonzero(_mask(facts, classes, filters))
+    keys = _keys(facts, filters.order)
+    cursor = filters.cursor
+    if filters.order == "batch" and filters.place and not cursor:
+        cursor = str(Cursor(after=True, key=filters.place - 0.5, cell_id=0))
+    rows, offset = _cut(chosen, keys[chosen], cell_ids, cursor, limit)
+    previous = following = ""
+    if len(rows) and offset > 0:
+        previous = str(Cursor(False, float(keys[rows[0]]), int(cell_ids[rows[0]])))
+    if len(rows) and offset + len(rows) < len(chosen):
+        following = str(Cursor(True, float(keys[rows[-1]]), int(cell_ids[rows[-1]])))
+    return Page(**vars(facts), rows=rows, total=len(chosen), offset=offset, next_cursor=following,
+                previous_cursor=previous)  # fmt: skip
+
+
+def _gather(session: Session, project: Project, filters: GridFilters, classifier: Classifier | None) -> Facts:
+    """Collect what the filters and the order need. Raises NotFound for a batch or cell the project does not have."""
     columns = columns_of(session, project.id)
     table: ScoreTable | None
     if classifier:
         table = table_of(classifier, columns)
     else:
         classifier, table = newest_scores(session, project.id, columns)
-    batch = find_batch(session, project.id, filters.batch) if filters.batch != "" else None
-    mask = _mask(columns, table, classifier, classes, filters)
-    if batch:
+    batch = places = far = None
+    if filters.batch != "":
+        batch = find_batch(session, project.id, filters.batch)
         places = _places(columns, batch)
-        mask &= places < len(batch.cell_ids)
-    chosen = np.flatnonzero(mask)
-    keys = places if batch and filters.order == "batch" else _keys(columns, table, filters.order)
-    cursor = filters.cursor
-    if batch and filters.order == "batch" and filters.place and not cursor:
-        cursor = str(Cursor(after=True, key=filters.place - 0.5, cell_id=0))
-    rows, offset = _cut(chosen, keys[chosen], columns.cell_ids, cursor, limit)
-    previous = following = ""
-    if len(rows) and offset > 0:
-        previous = str(Cursor(False, float(keys[rows[0]]), int(columns.cell_ids[rows[0]])))
-    if len(rows) and offset + len(rows) < len(chosen):
-        following = str(Cursor(True, float(keys[rows[-1]]), int(columns.cell_ids[rows[-1]])))
-    return Page(columns, table, classifier, batch, rows, len(chosen), offset, following, previous)
+    if filters.similar != "":
+        far = distances(session, project, columns, filters.similar)
+    return Facts(columns, table, classifier, batch, places, far)
 
 
 def _places(columns: Columns, batch: Batch) -> Keys:
-    """Return the place of each cell in a batch (n,), the length of the batch for cells that are not in it."""
-    places = np.full(len(columns), len(batch.cell_ids), np.float64)
+    """Return the place of each cell in a batch (n,), infinity for cells that are not in it."""
+    places = np.full(len(columns), np.inf)
     rows = columns.places(batch.cell_ids)
     places[rows[rows >= 0]] = np.flatnonzero(rows >= 0)
     return places
 
 
-def _mask(
-    columns: Columns,
-    table: ScoreTable | None,
-    classifier: Classifier | None,
-    classes: dict[str, CellClass],
-    filters: GridFilters,
-) -> npt.NDArray[np.bool_]:
+def _mask(facts: Facts, classes: dict[str, CellClass], filters: GridFilters) -> npt.NDArray[np.bool_]:
     """Return which rows pass all filters (n,)."""
-    mask = np.ones(len(columns), bool)
+    columns, table, classifier = facts.columns, facts.table, facts.classifier
+    mask = np.ones(len(columns), bool) if facts.places is None else np.isfinite(facts.places)
     if filters.class_:
         mask &= columns.class_ids == _known(classes, filters.class_, "class").id
     if filters.labelled:
@@ -155,11 +170,16 @@ def _known(classes: dict[str, CellClass], code: str, name: str) -> CellClass:
     return classes[code]
 
 
-def _keys(columns: Columns, table: ScoreTable | None, order: Order) -> Keys:
+def _keys(facts: Facts, order: Order) -> Keys:
     """Return the sort key of each row (n,), smallest first. Ties are broken by the cell id."""
+    columns, table = facts.columns, facts.table
     if order == "random":
         return _shuffle(columns.cell_ids)
-    if order in ("newest", "batch") or table is None:
+    if order == "batch" and facts.places is not None:
+        return facts.places
+    if order == "similar" and facts.distances is not None:
+        return facts.distances.astype(np.float64)
+    if order in ("newest", "batch", "similar") or table is None:
         return -columns.cell_ids.astype(np.float64)
     unknown = table.predicted == NO_CLASS
     key = {"uncertain": table.margin, "confident": -table.confidence, "novel": -table.novelty}[order]

@@ -70,10 +70,16 @@ def tiles(session: Session, page: Page, cell_ids: Sequence[int] | None = None) -
             "by": (label.by or "") if label else "",
             "name": facts[item["cell_id"]].name,
             "slide": facts[item["cell_id"]].accession,
-            "why": reasons.get(str(item["cell_id"]), ""),
+            "why": reasons.get(str(item["cell_id"]), "") or _distance(page, item["cell_id"]),
             "state": waiting.get(item["cell_id"], "ready"),
         }
     return described
+
+
+def _distance(page: Page, cell_id: int) -> str:
+    if page.distances is None:
+        return ""
+    return f"distance {page.distances[page.columns.places([cell_id])[0]]:.2f}"
 
 
 def reviewed_class(batch: Batch | None, classes: dict[str, CellClass]) -> str:

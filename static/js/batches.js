@@ -3,6 +3,7 @@
  * @module batches
  */
 import { postJson } from "./api.js";
+import { cellId } from "./tiles.js";
 import { toast } from "./toast.js";
 
 /** The batch that is shown, and the way to the next one. */
@@ -39,13 +40,36 @@ export class Batches {
     }
   }
 
+  /** Show the cells most like the one a key is meant for. */
+  async similar() {
+    const [tile] = this.selection.targets();
+    if (!tile) return void toast("Point at a cell or move to one with the arrow keys first.");
+    await this.pages.openSimilar(cellId(tile));
+    this.selection.focus(this.tiles.grid.querySelector(".tile"));
+  }
+
+  /** Select all cells up to the one a key is meant for: those as near to the reference as it is. */
+  selectUntil() {
+    const [tile] = this.selection.targets();
+    if (!tile) return;
+    const all = this.tiles.all();
+    this.selection.set(all.slice(0, all.indexOf(tile) + 1));
+  }
+
   /** Say what the cells on the page are, and how many of them are labelled. */
   show() {
-    const { note, review } = this.tiles.grid.dataset;
+    const { note, review, reference } = this.tiles.grid.dataset;
     this.bar.hidden = !note;
     if (!note) return;
     this.bar.toggleAttribute("data-review", Boolean(review));
-    const text = `${note} ${review ? this.review.describe() : this.#progress()}`;
+    this.bar.toggleAttribute("data-similar", Boolean(reference));
+    const image = this.bar.querySelector("#reference");
+    image.hidden = !reference;
+    if (reference && image.dataset.cell !== reference) {
+      image.dataset.cell = reference;
+      image.src = `/cells/${reference}/thumbnail`;
+    }
+    const text = `${note} ${review ? this.review.describe() : reference ? "⇧ E selects all up to the one you are on." : this.#progress()}`;
     const line = this.bar.querySelector("#batch-note");
     if (line.textContent !== text) line.textContent = text;
   }

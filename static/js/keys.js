@@ -6,7 +6,16 @@
 const TEXT_INPUT = "input:not([type='checkbox'], [type='radio']), textarea, select, [contenteditable]";
 
 const WITH_CONTROL = { a: "selectAll", z: "undo", y: "redo" };
-const WITH_SHIFT = { A: "acceptPage", F: "pageWrong", J: "pageRight", N: "nextBatch", R: "review", U: "acceptUntil" };
+const WITH_SHIFT = {
+  A: "acceptPage",
+  E: "selectUntil",
+  F: "pageWrong",
+  J: "pageRight",
+  N: "nextBatch",
+  R: "review",
+  S: "similar",
+  U: "acceptUntil",
+};
 const PLAIN = {
   Enter: "accept",
   " ": "zoom",

@@ -37,7 +37,7 @@ export class Pages {
       this.open(this.#urlFor(""));
     });
     this.form.addEventListener("change", () => this.open(this.#urlFor("")));
-    this.showBatchOrder();
+    this.showOwnOrders();
     this.overlay();
     this.#lookAhead();
   }
@@ -164,12 +164,23 @@ export class Pages {
     for (const field of this.form.elements) {
       if (field.name) field.value = wanted.get(field.name) ?? field.querySelector?.("option")?.value ?? "";
     }
-    this.showBatchOrder();
+    this.showOwnOrders();
   }
 
-  /** The order in which cells were chosen means something only among these cells. */
-  showBatchOrder() {
-    this.form.querySelector('option[value="batch"]').hidden = !this.form.elements.batch.value;
+  /** Two orders mean something only among chosen cells, or beside a cell to compare with. */
+  showOwnOrders() {
+    for (const name of ["batch", "similar"]) {
+      this.form.querySelector(`option[value="${name}"]`).hidden = !this.form.elements[name].value;
+    }
+  }
+
+  /** Show the cells most like one, the filters as they are. @param {number} cell */
+  openSimilar(cell) {
+    const query = new URLSearchParams(this.#urlFor("").split("?")[1]);
+    query.delete("batch");
+    query.set("order", "similar");
+    query.set("similar", cell);
+    return this.open(`${this.form.getAttribute("action")}?${query}`);
   }
 
   #changed() {

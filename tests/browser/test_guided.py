@@ -35,7 +35,7 @@ def count(page: Page, pattern: str) -> None:
 
 def test_from_no_label_to_a_reviewed_class_by_keys_alone(page: Page, grid: str, look: Look) -> None:
     page.goto(grid)
-    until(lambda: served(page), SECONDS, "no group is served")
+    until(lambda: served(page, "look alike"), SECONDS, "no group is served")
     name_two_groups(page)
     label_what_teaches_most(page, look)
     find_how_far_predictions_are_right(page, look)
@@ -46,11 +46,12 @@ def test_from_no_label_to_a_reviewed_class_by_keys_alone(page: Page, grid: str, 
     count(page, r"^\d?\d$")
 
 
-def served(page: Page) -> bool:
-    """Ask for the next cells; a worker may not have ranked any yet, and the page says so."""
+def served(page: Page, words: str) -> bool:
+    """Ask for the next cells; a worker ranks them a moment after the cells or their scores have come."""
     page.keyboard.press("Shift+N")
     page.wait_for_timeout(500)
-    return page.locator("#batch-note").is_visible()
+    note = page.locator("#batch-note")
+    return note.is_visible() and words in note.inner_text()
 
 
 def name_two_groups(page: Page) -> None:
@@ -71,8 +72,7 @@ def name_two_groups(page: Page) -> None:
 
 
 def label_what_teaches_most(page: Page, look: Look) -> None:
-    page.keyboard.press("Shift+N")
-    expect(page.locator("#batch-note")).to_contain_text("teach the classifier most")
+    until(lambda: served(page, "teach the classifier most"), SECONDS, "no single cells are served")
     look(page, "guided")
     why = page.locator(".tile").first.get_attribute("data-why")
     assert why
@@ -107,3 +107,24 @@ def accept_all_but_exceptions(page: Page) -> None:
     expect(unlabelled).to_have_count(2)
     page.keyboard.press("Control+z")
     expect(unlabelled).to_have_count(shown)
+
+
+def test_similar_cells_are_selected_up_to_one_and_labelled_by_keys(page: Page, grid: str, look: Look) -> None:
+    page.goto(f"{grid}?order=newest&labelled=no")
+    page.locator(".tile").nth(2).focus()
+    page.keyboard.press("ArrowRight")
+    cell = page.locator(".tile:focus").get_attribute("data-cell-id") or ""
+    letter = key(page.locator(".tile:focus"))
+    page.keyboard.press("Shift+S")
+    expect(page.locator("#grid")).to_have_attribute("data-reference", cell)
+    expect(page.locator("#reference")).to_be_visible()
+    look(page, "similar")
+    assert page.locator(".tile").first.get_attribute("data-cell-id") == cell
+    for _ in range(4):
+        page.keyboard.press("ArrowRight")
+    page.keyboard.press("Shift+E")
+    expect(page.locator('.tile[aria-selected="true"]')).to_have_count(5)
+    page.keyboard.press(letter)
+    saved(page)
+    expect(page.locator(f'.tile[data-class="{"NGS" if letter == "n" else "LYT"}"]')).to_have_count(5)
+    assert "labelled=no" in page.url

@@ -50,7 +50,9 @@ class MatrixFolder:
     """The files of one matrix, and what this process remembers of them."""
 
     def __init__(self, encoder: Encoder, folder: Path) -> None:
-        self._encoder, self._folder = encoder, folder
+        # Not the row itself: this object outlives the session that read it.
+        self._encoder_id, self._sha256, self._dim = encoder.id, encoder.sha256, encoder.dim
+        self._folder = folder
         self._build = ""  # changes when the files are built again
         self._newest = 0  # embedding id
         self._image_ids = self._order = np.empty(0, np.int64)
@@ -61,7 +63,7 @@ class MatrixFolder:
             self._load(session)
             query = (
                 select(Embedding.id, Embedding.image_id, Embedding.vector)
-                .where(Embedding.encoder_id == self._encoder.id, Embedding.id > self._newest)
+                .where(Embedding.encoder_id == self._encoder_id, Embedding.id > self._newest)
                 .where(Embedding.vector.is_not(None))
                 .order_by(Embedding.id)
             )
@@ -69,12 +71,12 @@ class MatrixFolder:
                 self._append(part)
             if len(self._order) != len(self._image_ids):
                 self._order = np.argsort(self._image_ids, kind="stable")
-            shape = (len(self._image_ids), self._encoder.dim)
+            shape = (len(self._image_ids), self._dim)
             # Opened here, so that it stays what it is when the files are deleted or built again.
             vectors = (
                 np.memmap(self._vectors, np.float16, "r", shape=shape) if shape[0] else np.empty(shape, np.float16)
             )
-        return Matrix(self._encoder.sha256, self._image_ids, self._order, vectors)
+        return Matrix(self._sha256, self._image_ids, self._order, vectors)
 
     @property
     def _images(self) -> Path:
@@ -109,9 +111,9 @@ class MatrixFolder:
         """Compare the last row of the files with the database, which only ever appends."""
         if state.keys() != {"build", "rows", "newest"}:
             return False
-        mine = (Embedding.id == state["newest"]) & (Embedding.encoder_id == self._encoder.id)
+        mine = (Embedding.id == state["newest"]) & (Embedding.encoder_id == self._encoder_id)
         row = session.execute(select(Embedding.image_id, Embedding.vector).where(mine)).one_or_none()
-        last, width = state["rows"] - 1, 2 * self._encoder.dim
+        last, width = state["rows"] - 1, 2 * self._dim
         return (
             row is not None
             and _bytes_at(self._images, 8 * last, 8) == np.int64(row.image_id).tobytes()
@@ -123,7 +125,7 @@ class MatrixFolder:
         ids = np.array([row.image_id for row in new], np.int64)
         rows = len(self._image_ids)
         _write_at(self._images, 8 * rows, ids.tobytes())
-        _write_at(self._vectors, 2 * self._encoder.dim * rows, b"".join(row.vector or b"" for row in new))
+        _write_at(self._vectors, 2 * self._dim * rows, b"".join(row.vector or b"" for row in new))
         self._image_ids = np.concatenate([self._image_ids, ids])
         self._newest = new[-1].id
         state = {"build": self._build, "rows": len(self._image_ids), "newest": self._newest}

@@ -9,13 +9,14 @@ import pytest
 from sqlalchemy import delete, select, update
 
 from app import jobs
+from app.cells import matrix
+from app.cells.matrix import Matrix, MatrixFolder, matrix_of
 from app.config import get_settings
 from app.db import reading, transaction
 from app.models import Embedding, Encoder, Project, Slide
 from tests import factories
-from workers import matrix, runner
+from workers import runner
 from workers.cells import CRASHED_ONCE
-from workers.matrix import Matrix, MatrixFolder, matrix_of
 
 Embed = Callable[[], None]
 

@@ -1,0 +1,55 @@
+"""The cells that look most like one cell, by the distance of their embeddings."""
+
+import os
+from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import numpy.typing as npt
+from sqlalchemy.orm import Session
+
+from app.cells.index import Columns
+from app.cells.matrix import Matrix, matrix_of
+from app.errors import NotFound
+from app.models import Encoder, Project
+
+CHUNK = 8192
+KEPT = 8  # answers in memory: turning pages does not compare with a million cells again
+
+Distances = npt.NDArray[np.float32]
+
+_kept: OrderedDict[tuple[str, int, int], Distances] = OrderedDict()
+
+
+def distances(session: Session, project: Project, columns: Columns, cell_id: int) -> Distances:
+    """Return the Euclidean distance of every cell's embedding to that of `cell_id` (n,), infinite where there is none.
+
+    Raises NotFound for a cell that is not of this project or has no embedding yet.
+    """
+    place = int(columns.places([cell_id])[0])
+    if place < 0:
+        raise NotFound(f"similar: this project has no cell {cell_id}.")
+    matrix = matrix_of(session.get_one(Encoder, project.encoder_id))
+    key = (matrix.encoder_sha256, cell_id, len(matrix.image_ids) + len(columns))
+    if key not in _kept:
+        rows = matrix.rows(columns.image_ids)
+        if rows[place] < 0:
+            raise NotFound(f"similar: cell {cell_id} has not been prepared yet.")
+        to_rows = np.sqrt(_squared(matrix, matrix.vectors[rows[place]].astype(np.float32)))
+        _kept[key] = np.where(rows >= 0, to_rows[rows], np.float32(np.inf))
+        while len(_kept) > KEPT:
+            _kept.popitem(last=False)
+    return _kept[key]
+
+
+def _squared(matrix: Matrix, vector: npt.NDArray[np.float32]) -> Distances:
+    """Squared distance of all rows of a matrix to a vector, in chunks that stay in the processor's cache."""
+    found = np.empty(len(matrix.vectors), np.float32)
+
+    def compare(start: int) -> None:
+        rows = slice(start, start + CHUNK)
+        found[rows] = np.square(matrix.vectors[rows].astype(np.float32) - vector).sum(1)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(compare, range(0, len(found), CHUNK)))
+    return found
