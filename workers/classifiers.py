@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from functools import partial
 from io import BytesIO
 from time import perf_counter
 from typing import Any
@@ -16,18 +15,22 @@ from sqlalchemy.orm import Session
 from app import jobs
 from app.db import now, reading
 from app.events import publish
-from app.models import Classifier, Project
+from app.models import Classifier, Project, Ranking
 from app.models.project import lock
 from app.storage import get_storage
 from workers import ranking
+from workers.evaluation import evaluate
 from workers.material import Material, collect
 from workers.ml.artifacts import dump_head
-from workers.ml.evaluation import cross_validate, roll_up
 from workers.ml.heads import fit_head, score
 from workers.runner import Task
 
 HEAD = "ours"
 KEEP_SCORES = 3  # newest score tables of a project that stay; a page may still be reading the one before
+
+
+class _SupersededError(Exception):
+    """Newer labels wait for a fit, which must not wait for figures about older ones."""
 
 
 def fit(task: Task) -> None:
@@ -46,12 +49,20 @@ def fit(task: Task) -> None:
     if classifier_id is None or _has_newer_labels(task):
         return  # what follows is left to the fit of these
     ranking.rank(task, material, [str(code) for code in head.classes_], table)
-    if _has_newer_labels(task):
+
+    def fit_on(X: Any, y: Any) -> Any:
+        if _has_newer_labels(task):
+            raise _SupersededError
+        return fit_head(HEAD, X, y, unlabelled)
+
+    try:
+        metrics, conflicts = evaluate(material, fit_on)
+    except _SupersededError:
         return
-    metrics = _metrics(material, unlabelled)
     with task.transaction() as session:
         classifier = session.get_one(Classifier, classifier_id)
         classifier.metrics = metrics
+        session.get_one(Ranking, task.project_id).conflicts = conflicts
         publish(session, task.project_id, "metrics", {"version": classifier.version})
 
 
@@ -155,31 +166,3 @@ def _old_tables(session: Session, project_id: int, version: int) -> list[str]:
     for classifier in old:
         classifier.scores = None
     return gone
-
-
-def _metrics(material: Material, unlabelled: npt.NDArray[np.float32]) -> dict[str, Any]:
-    """Cross-validated figures as JSON; classes in the order of `classes`, rows of `confusion` are the labels.
-
-    `by_parent` counts subclasses as their parent; None in a project without any.
-    """
-    y = material.y
-    found = cross_validate(material.X, y, partial(fit_head, HEAD, unlabelled=unlabelled))
-    top = roll_up(y, found.proba, found.classes, material.parents)
-    return {
-        "classes": found.classes,
-        "held_out": found.held_out,
-        "confusion": found.confusion.tolist(),
-        "recall": [None if np.isnan(value) else value for value in found.recall.tolist()],
-        "recall_interval": [list(interval) for interval in found.recall_interval],
-        "balanced_accuracy": found.balanced_accuracy,
-        "interval": list(found.balanced_accuracy_interval),
-        "calibration_error": found.calibration_error,
-        "notes": found.notes,
-        "by_parent": {
-            "classes": top.classes,
-            "balanced_accuracy": top.balanced_accuracy,
-            "interval": list(top.balanced_accuracy_interval),
-        }
-        if len(top.classes) > 1 and top.classes != found.classes
-        else None,
-    }

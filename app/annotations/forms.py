@@ -36,7 +36,7 @@ class LabelForm(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     action: Action
-    source: Literal["label", "accepted", "undo", "redo"] = "label"
+    source: Literal["label", "accepted", "kept", "undo", "redo"] = "label"
     items: LabelItems
 
 

@@ -7,8 +7,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import Base, UtcDateTime
 
-SOURCES = ("label", "accepted", "reviewed", "undo", "redo", "import")
-"""`accepted`: a prediction somebody saw and let stand; `reviewed`: let stand unseen, after a look at others like it."""
+SOURCES = ("label", "accepted", "reviewed", "kept", "undo", "redo", "import")
+"""`accepted`: a prediction somebody saw and let stand; `reviewed`: let stand unseen, after a look at others like it;
+`kept`: given again after others contradicted it."""
 
 
 class Annotation(Base):

@@ -33,7 +33,8 @@ class Ranking(Base):
     """What a worker recommends to label next in a project, computed anew as labels come.
 
     `groups` are cells that look alike: [{"cell_ids", "size", "novel"}], `cells` single ones, the most useful first:
-    [{"cell_id", "why", ...}]; workers/ranking.py makes both, app/predictions/batches.py puts `why` into words.
+    [{"cell_id", "why", ...}], `conflicts` labels that the others contradict, those with most effect first. A fit makes
+    them (workers/ranking.py, workers/evaluation.py), app/predictions/batches.py puts `why` into words.
     """
 
     __tablename__ = "ranking"
@@ -42,6 +43,7 @@ class Ranking(Base):
     cells_ranked: Mapped[int]
     groups: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
     cells: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
+    conflicts: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default=list)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
@@ -54,7 +56,7 @@ class Batch(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     project_id: Mapped[int] = mapped_column(ForeignKey("project.id"))
     user_id: Mapped[int] = mapped_column(ForeignKey("user.id"))
-    kind: Mapped[str]  # "group", "next", "review"
+    kind: Mapped[str]  # "group", "next", "review", "conflict"
     class_id: Mapped[int | None] = mapped_column(ForeignKey("cell_class.id"))  # what a review is of
     cell_ids: Mapped[CellIds] = mapped_column(CellIdArray)
     note: Mapped[str]  # one sentence above the cells

@@ -6,17 +6,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
+from app.annotations import queries as annotations
 from app.cells.index import Columns, columns_of
 from app.db import now
 from app.errors import Conflict, NotFound
-from app.models import Batch, Project, Ranking, User
+from app.models import Annotation, Batch, Cell, CellClass, Project, Ranking, User
 from app.models.project import lock
 from app.predictions.scores import NO_CLASS, newest_scores
 
 SIZE = 24
 SMALLEST_GROUP = 8
+DISAGREEMENTS = 200
 RESERVED = timedelta(minutes=15)
 """So long nobody else is given the cells of a batch, and who passed over them is given others first."""
 
@@ -42,6 +44,55 @@ def next_batch(session: Session, project: Project, user: User) -> Batch:
             session.flush()
             return batch
     raise Conflict("The cells are still being prepared. Try again in a moment.")
+
+
+def conflicts(session: Session, project: Project, user: User) -> Batch:
+    """Collect the labels that the rest of the data or other people contradict, those with most effect first.
+
+    Labels that somebody has kept since are left out. Raises Conflict where there are none.
+    """
+    ranking = session.get(Ranking, project.id)
+    items = {item["cell_id"]: item for item in _disagreements(session, project)}
+    items |= {item["cell_id"]: item for item in (ranking.conflicts if ranking else [])}
+    current = annotations.current(session, list(items))
+    open_ = {
+        cell_id: item
+        for cell_id, item in items.items()
+        if cell_id in current and current[cell_id].source != "kept" and current[cell_id].code == item["class"]
+    }
+    if not open_:
+        raise Conflict("No label is contradicted by the others.")
+    # What the classifier doubts has an effect that can be compared; people's disagreements come after it.
+    cell_ids = sorted(open_, key=lambda cell_id: open_[cell_id]["why"] == "people")
+    batch = Batch(
+        project_id=project.id, user_id=user.id, kind="conflict", cell_ids=np.array(cell_ids, np.int64),
+        note="Labels that the others contradict. ⇧ K keeps one, a class key changes it.",
+        reasons={str(cell_id): _reason(open_[cell_id]) for cell_id in cell_ids}, created_at=now(),
+    )  # fmt: skip
+    session.add(batch)
+    session.flush()
+    return batch
+
+
+def _disagreements(session: Session, project: Project) -> list[dict[str, Any]]:
+    """Return cells to which different people have given different classes: the newest ones, and what others said."""
+    theirs = aliased(Annotation)
+    other, own = aliased(CellClass), aliased(CellClass)
+    query = (
+        select(Cell.id, own.code, other.code.label("other"), User.name)
+        .join(Annotation, Annotation.id == Cell.annotation_id)
+        .join(own, own.id == Annotation.class_id)
+        .join(theirs, (theirs.cell_id == Cell.id) & (theirs.user_id != Annotation.user_id))
+        .join(other, (other.id == theirs.class_id) & (other.id != own.id))
+        .join(User, User.id == theirs.user_id)
+        .where(Cell.project_id == project.id, Cell.class_id.is_not(None))
+        .order_by(theirs.id.desc())
+        .limit(DISAGREEMENTS)
+    )
+    return [
+        {"cell_id": row.id, "class": row.code, "other": row.other, "why": "people", "by": row.name}
+        for row in session.execute(query)
+    ]
 
 
 def find_batch(session: Session, project_id: int, batch_id: int) -> Batch:
@@ -120,6 +171,12 @@ def _reason(item: dict[str, Any]) -> str:
             return "unlike all labelled"
         case "rare":
             return f"few {item['class']} labels"
+        case "unlikely":
+            return f"others say {item['other']}"
+        case "copy":
+            return f"same picture: {item['other']}"
+        case "people":
+            return f"{item['by']}: {item['other']}"
         case "least":
             return f"least sure of {item['class']}"
     raise ValueError(f"unknown reason {item['why']!r}")

@@ -14,7 +14,7 @@ from app.csv_stream import stream
 from app.db import SessionDep
 from app.errors import Invalid
 from app.forms import Id, PathId
-from app.predictions import batches, export, reviews, service
+from app.predictions import batches, export, meter, reviews, service
 from app.predictions.grid import GridFilters, page
 from app.predictions.scores import newest_scores
 from app.projects.access import ViewableProject
@@ -38,6 +38,9 @@ def grid(
     last_event = events.newest(session)  # before all else: what comes later is sent to the page
     classes = service.classes_by_code(session, project.id)
     shown = page(session, project, classes, filters)
+    rows = service.class_rows(shown.columns, classes, shown.classifier)
+    classifier = service.classifier_summary(session, shown.classifier)
+    figures = classifier["meter"] if classifier else {}
     return render(
         request,
         "predictions/grid.html",
@@ -45,15 +48,17 @@ def grid(
         active="cells",
         project=project,
         last_event=last_event,
-        classes=service.class_rows(shown.columns, classes, shown.classifier),
-        target=service.TARGET,
+        classes=rows,
+        meter=figures,
+        advice=meter.advice(figures, {row["code"]: row["count"] for row in rows}),
+        target=meter.TARGET,
         tiles=service.tiles(session, shown),
         page=shown,
         reviewed=service.reviewed_class(shown.batch, classes),
         filters=filters,
         scanners=scanners(session, project),
         slides=service.slides(session, project.id),
-        classifier=service.classifier_summary(session, shown.classifier),
+        classifier=classifier,
         embedding=service.embedding_progress(session, project, shown.columns),
     )
 
@@ -62,6 +67,13 @@ def grid(
 def serve_batch(project: ViewableProject, user: CurrentUser, session: SessionDep) -> dict[str, Any]:
     """Choose the next cells for this person to label; the grid then opens the address."""
     batch = batches.next_batch(session, project, user)
+    return {"url": f"/projects/{project.id}/cells?order=batch&batch={batch.id}"}
+
+
+@router.post("/projects/{project_id}/conflicts")
+def serve_conflicts(project: ViewableProject, user: CurrentUser, session: SessionDep) -> dict[str, Any]:
+    """Collect the labels that the others contradict; the grid then opens the address."""
+    batch = batches.conflicts(session, project, user)
     return {"url": f"/projects/{project.id}/cells?order=batch&batch={batch.id}"}
 
 
@@ -112,17 +124,21 @@ def overview(request: Request, project: ViewableProject, session: SessionDep) ->
             if code in classes and shown.classifier.predicted.get(code):
                 wanted = GridFilters(order="confident", predicted=code)
                 galleries[code] = service.tiles(session, page(session, project, classes, wanted, limit=GALLERY))
+    rows = service.class_rows(shown.columns, classes, shown.classifier)
+    figures = meter.meter(shown.classifier.metrics) if shown.classifier and shown.classifier.metrics else {}
     return render(
         request,
         "predictions/overview.html",
         active="predictions",
         project=project,
         last_event=last_event,
-        classes=service.class_rows(shown.columns, classes, shown.classifier),
+        classes=rows,
+        advice=meter.advice(figures, {row["code"]: row["count"] for row in rows}),
         total=len(shown.columns),
         galleries=galleries,
         classifier=shown.classifier,
         order=service.confusion_order(shown.classifier, classes) if shown.classifier else [],
+        curve=meter.learning_curve(session, project.id),
         histogram=service.confidence_histogram(shown.table) if shown.table else [],
         versions=queries.versions(session, project.id, below=None, limit=VERSIONS),
         encoder_names=queries.encoder_names(session),

@@ -12,10 +12,10 @@ from app.annotations.queries import current
 from app.annotations.service import shown_source
 from app.cells.index import Columns
 from app.models import Batch, Cell, CellClass, Classifier, Embedding, Project, Slide
+from app.predictions import meter
 from app.predictions.grid import Page, describe
 from app.predictions.scores import ScoreTable
 
-TARGET = 50  # labels per class the meter counts towards: what the paper's method needs
 MOST_SLIDES = 500  # in the filter's list
 HISTOGRAM_BINS = 20
 
@@ -124,12 +124,7 @@ def classifier_summary(session: Session, classifier: Classifier | None) -> dict[
     """
     if classifier is None:
         return None
-    evaluated = session.execute(
-        select(Classifier.version, Classifier.metrics)
-        .where(Classifier.project_id == classifier.project_id, Classifier.metrics.is_not(None))
-        .order_by(Classifier.version.desc())
-        .limit(1)
-    ).first()
+    evaluated = meter.evaluated(session, classifier.project_id)
     metrics = (evaluated.metrics if evaluated else None) or {}
     low, high = metrics.get("interval", (None, None))
     return {
@@ -139,6 +134,7 @@ def classifier_summary(session: Session, classifier: Classifier | None) -> dict[
         "evaluated": evaluated.version if evaluated else None,
         "low": low,
         "high": high,
+        "meter": meter.meter(metrics) if metrics else {},
     }
 
 

@@ -40,6 +40,7 @@ def upgrade() -> None:
         sa.Column("cells_ranked", sa.Integer(), nullable=False),
         sa.Column("groups", sa.JSON(), nullable=False),
         sa.Column("cells", sa.JSON(), nullable=False),
+        sa.Column("conflicts", sa.JSON(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(["project_id"], ["project.id"], name=op.f("fk_ranking_project_id_project")),
         sa.PrimaryKeyConstraint("project_id", name=op.f("pk_ranking")),

@@ -25,12 +25,21 @@ export class Batches {
   }
 
   /** Ask for the next cells to label and show them, the keyboard on the first. */
-  async next() {
+  next() {
+    return this.#serve("batches");
+  }
+
+  /** Ask for the labels that others contradict. */
+  conflicts() {
+    return this.#serve("conflicts");
+  }
+
+  async #serve(what) {
     if (this.#asking) return;
     this.#asking = true;
     try {
       await this.queue.idle(); // what was labelled a moment ago must not be chosen again
-      const { url } = await postJson(`/projects/${this.project}/batches`, {});
+      const { url } = await postJson(`/projects/${this.project}/${what}`, {});
       await this.pages.open(url);
       this.selection.focus(this.tiles.grid.querySelector(".tile"));
     } catch (error) {

@@ -3,6 +3,15 @@
  * @module classes
  */
 
+const percent = (share) => Math.round(100 * share);
+
+/** Recall with its interval and what ten more labels would add, in points. */
+function describe(figure) {
+  if (!figure) return "";
+  const recall = `recall ${percent(figure.recall)} % (${percent(figure.low)}–${percent(figure.high)})`;
+  return figure.gain === null ? recall : `${recall}, 10 more: +${(100 * figure.gain).toFixed(1)}`;
+}
+
 /** The class buttons of the page and their counts. */
 export class ClassPanel {
   #buttons = new Map();
@@ -64,6 +73,21 @@ export class ClassPanel {
       link.querySelector(".number").textContent = predicted.toLocaleString("en");
     }
     this.#summarise();
+  }
+
+  /**
+   * Show the recall of each class and what ten more labels would bring.
+   * @param {{meter?: string, advice?: string}} page `meter` is JSON: {CODE: {recall, low, high, gain}}
+   */
+  setMeter({ meter, advice }) {
+    const figures = meter ? JSON.parse(meter) : {};
+    for (const line of this.list.querySelectorAll("[data-meter]")) {
+      const text = describe(figures[line.dataset.meter]);
+      if (line.textContent !== text) line.textContent = text;
+    }
+    const sentence = document.getElementById("advice");
+    sentence.hidden = !advice;
+    if (sentence.textContent !== (advice ?? "")) sentence.textContent = advice ?? "";
   }
 
   /** Light a class button for a moment: which key was taken. @param {string} code */

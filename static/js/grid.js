@@ -66,6 +66,7 @@ function pageChanged() {
   showRange(grid, pages);
   showClassifier(grid.dataset);
   classes.set(parseCounts(grid.dataset.counts, Boolean(grid.dataset.version)));
+  classes.setMeter(grid.dataset);
   // The server's counts cannot know what is still on its way.
   for (const entry of queue.entries) classes.adjust(entry.changes);
   update();
@@ -138,6 +139,8 @@ listen({
   escape: outsideDialogs(() => selection.clear()),
   selectAll: outsideDialogs(() => selection.all()),
   nextBatch: outsideDialogs(() => void batches.next()),
+  conflicts: outsideDialogs(() => void batches.conflicts()),
+  keep: () => (help.open ? false : actByKey((targets) => labeller.keep(targets))),
   similar: outsideDialogs(() => void batches.similar()),
   selectUntil: outsideDialogs(() => batches.selectUntil()),
   review: outsideDialogs(() => void review.begin()),
@@ -155,6 +158,7 @@ const buttons = {
   undo: () => labeller.undo(),
   redo: () => labeller.redo(),
   "accept-page": acceptPage,
+  conflicts: () => batches.conflicts(),
   similar: () => batches.similar(),
   "select-until": () => batches.selectUntil(),
   review: () => review.begin(),

@@ -8,9 +8,11 @@ const TEXT_INPUT = "input:not([type='checkbox'], [type='radio']), textarea, sele
 const WITH_CONTROL = { a: "selectAll", z: "undo", y: "redo" };
 const WITH_SHIFT = {
   A: "acceptPage",
+  C: "conflicts",
   E: "selectUntil",
   F: "pageWrong",
   J: "pageRight",
+  K: "keep",
   N: "nextBatch",
   R: "review",
   S: "similar",

@@ -29,6 +29,14 @@ export class Labeller {
     return this.#apply(source, tiles, () => ({ class: code, source, by: userName() }));
   }
 
+  /** Give labels again that others contradict: they are not called into question any more. @param {HTMLElement[]} tiles */
+  keep(tiles) {
+    const labelled = tiles.filter((tile) => tile.dataset.class);
+    const kept = this.#apply("kept", labelled, (tile) => ({ class: tile.dataset.class, source: "kept", by: userName() }));
+    if (kept) toast(`Kept the label of ${cells(kept)}.`);
+    return kept;
+  }
+
   /** Remove the labels of tiles. @param {HTMLElement[]} tiles */
   remove(tiles) {
     return this.#apply("label", tiles.filter((tile) => tile.dataset.class), () => NONE);

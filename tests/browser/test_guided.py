@@ -128,3 +128,28 @@ def test_similar_cells_are_selected_up_to_one_and_labelled_by_keys(page: Page, g
     saved(page)
     expect(page.locator(f'.tile[data-class="{"NGS" if letter == "n" else "LYT"}"]')).to_have_count(5)
     assert "labelled=no" in page.url
+
+
+def test_a_contradicted_label_is_kept_or_changed_by_one_key(page: Page, grid: str, look: Look) -> None:
+    page.goto(f"{grid}?order=newest&labelled=yes&class=NGS")
+    wrong = page.locator(".tile").first
+    wrong.focus()
+    page.keyboard.press("l")
+    saved(page)
+    number = wrong.get_attribute("data-cell-id")
+    cell = page.locator(f'.tile[data-cell-id="{number}"]')
+
+    def found() -> bool:
+        page.keyboard.press("Shift+C")
+        page.wait_for_timeout(500)
+        return cell.is_visible() and cell.get_attribute("data-why") == "others say NGS"
+
+    until(found, SECONDS, "the wrong label is not found")
+    look(page, "conflicts")
+    cell.focus()
+    page.keyboard.press("Shift+K")
+    expect(page.get_by_text("Kept the label of 1 cell.")).to_be_visible()
+    cell.focus()
+    page.keyboard.press("n")
+    expect(cell).to_have_attribute("data-class", "NGS")
+    saved(page)

@@ -12,6 +12,7 @@ from workers.ml.evaluation import (
     balanced_interval,
     cross_validate,
     expected_calibration_error,
+    gain_of_more,
     jeffreys,
     roll_up,
 )
@@ -173,6 +174,18 @@ def test_cross_validation_agrees_with_fresh_cells():
         assert evaluation.confusion.sum() == evaluation.held_out == 150
     assert covered >= 8  # intervals of 95 %
     assert (evaluation.proba == cross_validate(X[few], y[few], OURS).proba).all()
+
+
+def test_more_labels_are_worth_most_where_recall_still_grows():
+    X, y = cells({"clear": 60, "a": 60, "b": 60, "rare": 6}, dim=128, apart=0.2)
+    X[y == "clear"] += 4
+    gain = gain_of_more(X, y, OURS, cross_validate(X, y, OURS))
+    a, b, clear, rare = gain
+    assert np.isnan(rare)
+    assert clear < 0.005 < (a + b) / 2 < 0.15
+    assert (gain_of_more(X, y, OURS, cross_validate(X, y, OURS), more=40)[:2] > gain[:2]).all()
+    few = (y == "rare") | (y == "clear")  # nothing to compare one class with
+    assert np.isnan(gain_of_more(X[few], y[few], OURS, cross_validate(X[few], y[few], OURS))).all()
 
 
 def test_a_parent_is_as_probable_as_its_children():

@@ -15,6 +15,10 @@ Interval = tuple[float, float]
 Fit = Callable[[npt.NDArray[np.float64], npt.NDArray[Any]], Any]
 """Returns a fitted head for X (n, d), y (n,)."""
 
+GAIN_FROM: Final = 8
+"""Labels of a class from which on something can be said of more."""
+_TRUST: Final = 20
+"""Labels of a class that weigh as much as the mean of all classes."""
 _DRAWS: Final = 4000
 _BINS: Final = 10
 
@@ -100,6 +104,34 @@ def assess(codes: Codes, proba: npt.NDArray[np.float64], classes: list[Any], see
         calibration_error=expected_calibration_error(codes[held], proba[held]),
         notes=[f"{classes[c]}: its only label was not held out" for c in np.flatnonzero(~evaluated)],
     )
+
+
+def gain_of_more(
+    X: npt.NDArray[np.floating[Any]], y: npt.ArrayLike, fit: Fit, now: Evaluation, more: int = 10, seed: int = 0
+) -> npt.NDArray[np.float64]:
+    """Return what `more` labels of each class would likely add to its recall (k,).
+
+    NaN for a class with fewer than GAIN_FROM labels. Recall is taken to grow with the logarithm of a class's labels.
+    The slope is what doubling them has brought so far: the recall `now`, of all labels, less that of two halves of
+    them. With few labels it is drawn to the mean slope of all classes.
+    """
+    labels = np.asarray(y)
+    codes = np.unique(labels, return_inverse=True)[1]
+    counts = np.bincount(codes)
+    gain = np.full(len(counts), np.nan)
+    if (known := counts >= GAIN_FROM).sum() < 2:
+        return gain
+    order = np.random.default_rng(seed).permutation(len(codes))
+    half = np.empty(len(codes), np.intp)
+    half[order] = folds_of(codes[order], 2)
+    usable = known[codes]
+    recalls = [cross_validate(X[part], labels[part], fit).recall for part in (usable & (half == i) for i in (0, 1))]
+    slope = np.maximum(now.recall[known] - np.mean(recalls, axis=0), 0) / np.log(2)
+    trust = counts[known] / (counts[known] + _TRUST)
+    slope = trust * slope + (1 - trust) * slope.mean()
+    likely = slope * np.log((counts[known] + more) / counts[known])
+    gain[known] = np.minimum(likely, 1 - now.recall[known])
+    return gain
 
 
 def balanced_accuracy(codes: Codes, predicted: Codes) -> float:

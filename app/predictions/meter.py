@@ -1,0 +1,63 @@
+"""What the labels so far have brought and more would bring: the meter of each class, the advice, the learning curve."""
+
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.models import Classifier
+
+POINTS = 200  # versions on the learning curve
+WORTH = 0.005  # recall that ten labels should bring to be worth them
+TARGET = 50  # labels per class the meter counts towards: what the paper's method needs
+
+
+def evaluated(session: Session, project_id: int) -> Classifier | None:
+    """Return the newest version that has been cross-validated; the next one often comes before the last is."""
+    mine = (Classifier.project_id == project_id) & Classifier.metrics.is_not(None)
+    return session.scalar(select(Classifier).where(mine).order_by(Classifier.version.desc()).limit(1))
+
+
+def meter(metrics: dict[str, Any]) -> dict[str, dict[str, float | None]]:
+    """Return recall with its interval and the gain of ten more labels per class code; only classes with a recall."""
+    gains = metrics.get("gain") or [None] * len(metrics["classes"])  # older versions do not know it
+    columns = zip(metrics["classes"], metrics["recall"], metrics["recall_interval"], gains, strict=True)
+    return {
+        code: {"recall": recall, "low": low, "high": high, "gain": gain}
+        for code, recall, (low, high), gain in columns
+        if recall is not None
+    }
+
+
+def advice(figures: dict[str, dict[str, float | None]], labels: dict[str, int]) -> str:
+    """Say in one sentence where to go on labelling and where to stop. `labels` counts those of every class."""
+    none = [code for code, count in labels.items() if count == 0]
+    if none:
+        return f"No label yet: {', '.join(none)}."
+    gains = {code: figure["gain"] for code, figure in figures.items() if figure["gain"] is not None}
+    if len(gains) < len(labels):
+        few = [code for code in labels if code not in gains]
+        return f"Too few labels to say what more would bring: {', '.join(few)}."
+    best = max(gains, key=lambda code: gains[code])
+    done = [code for code, gain in gains.items() if gain < WORTH and labels[code] >= TARGET]
+    if gains[best] < WORTH:
+        return "More labels would hardly help: ten more of any class add less than half a point."
+    sentence = f"Go on with {best}: ten more labels would likely add {100 * gains[best]:.1f} points to its recall."
+    return f"{sentence} Enough of {', '.join(done)}." if done else sentence
+
+
+def learning_curve(session: Session, project_id: int) -> list[dict[str, float]]:
+    """Return labels, balanced accuracy and its interval of the newest evaluated versions, fewest labels first."""
+    query = select(Classifier.labels, Classifier.metrics).where(Classifier.project_id == project_id)
+    query = query.where(Classifier.metrics.is_not(None)).order_by(Classifier.version.desc()).limit(POINTS)
+    points = [
+        {
+            "labels": row.labels,
+            "accuracy": row.metrics["balanced_accuracy"],
+            "low": row.metrics["interval"][0],
+            "high": row.metrics["interval"][1],
+        }
+        for row in session.execute(query)
+        if row.metrics
+    ]
+    return sorted(points, key=lambda point: point["labels"])
