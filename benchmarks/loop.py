@@ -24,7 +24,7 @@ import httpx2
 import numpy as np
 import typer
 
-from app.predictions.service import TARGET
+from app.predictions.meter import TARGET
 from benchmarks.data import default_cells, show
 from tests.live import Browser, installation
 

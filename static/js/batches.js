@@ -67,7 +67,7 @@ export class Batches {
 
   /** Say what the cells on the page are, and how many of them are labelled. */
   show() {
-    const { note, review, reference } = this.tiles.grid.dataset;
+    const { note, kind, review, reference } = this.tiles.grid.dataset;
     this.bar.hidden = !note;
     if (!note) return;
     this.bar.toggleAttribute("data-review", Boolean(review));
@@ -78,7 +78,8 @@ export class Batches {
       image.dataset.cell = reference;
       image.src = `/cells/${reference}/thumbnail`;
     }
-    const text = `${note} ${review ? this.review.describe() : reference ? "⇧ E selects all up to the one you are on." : this.#progress()}`;
+    const more = { review: () => this.review.describe(), group: () => this.#progress(), next: () => this.#progress() };
+    const text = `${note} ${reference ? "⇧ E selects all up to the one you are on." : (more[kind]?.() ?? "")}`.trim();
     const line = this.bar.querySelector("#batch-note");
     if (line.textContent !== text) line.textContent = text;
   }

@@ -196,11 +196,11 @@ class Dino:
 
 
 class _Float32Conv(nn.Conv2d):
-    """A convolution that leaves autocast alone."""
+    """A convolution that leaves autocast alone and computes in the type of its weights."""
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         with torch.autocast(images.device.type, enabled=False):
-            return super().forward(images.float())
+            return super().forward(images.to(self.weight.dtype))
 
 
 def slow_in_bfloat16_to_float32(network: nn.Module, device: torch.device) -> None:
