@@ -73,7 +73,7 @@ def test_the_keyboard_alone_labels_and_accepts(page: Page, grid: str) -> None:
     page.keyboard.press("Shift+A")
     expect(labelled(page)).to_have_count(200)
     expect(accepted(page)).to_have_count(196)
-    assert page.locator('[data-command="accept-page"]').is_disabled()
+    assert page.locator('.state-line [data-command="accept-page"]').is_disabled()
 
 
 def test_undo_goes_back_over_pages_and_reloads(page: Page, grid: str) -> None:
