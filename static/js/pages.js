@@ -108,9 +108,11 @@ export class Pages {
   }
 
   async #mergeFresh() {
+    const { url } = this;
     const [navigation, askedAt] = [this.#navigation, performance.now()];
-    const page = await this.#fetch(this.url);
-    if (navigation !== this.#navigation) return;
+    const page = await this.#fetch(url);
+    // Asked for while another page was already on its way, this one is old even though nobody has turned since.
+    if (navigation !== this.#navigation || url !== this.url) return;
     const keep = pinnedCount(this.tiles.all(), this.selection.touched(), this.tiles.columns());
     const untold = mergePage(this.grid, page, keep, (id) => this.queue.known(id, askedAt));
     this.#ahead = null;
