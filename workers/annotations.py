@@ -33,7 +33,8 @@ def undo(task: Task) -> None:
     undone, newest = task.arguments["undone"], 0
     while True:
         with reading() as session:
-            items, newest = service.undo_items(session, task.project_id, undone, after=newest, limit=CHUNK)
+            project = session.get_one(Project, task.project_id)
+            items, newest = service.undo_items(session, project, undone, after=newest, limit=CHUNK)
         if not items:
             return
         _label(task, items, "undo")

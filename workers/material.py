@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session, aliased
 from app.cells.index import Columns, columns_of
 from app.cells.matrix import Vectors, matrix_of
 from app.models import Annotation, CellClass, Encoder, Project
+from app.projects.queries import classes
 from workers.ml.heads import few
 
 FEWEST_LABELS = 2  # a class with fewer is left out: nothing could be held out to calibrate on
@@ -66,7 +67,7 @@ def collect(session: Session, project_id: int) -> Material:
     matrix = matrix_of(session.get_one(Encoder, project.encoder_id))
     rows = matrix.rows(columns.image_ids)
     embedded = rows >= 0
-    by_id = _codes_by_id(session, project_id)
+    by_id = {item.id: item.code for item in classes(session, project)}
     codes = _codes(by_id, columns, embedded)
     labelled = np.flatnonzero(codes != "")
     return Material(
@@ -83,11 +84,6 @@ def collect(session: Session, project_id: int) -> Material:
         parents=_parents(session, project_id),
         newest_annotation_id=newest or 0,
     )
-
-
-def _codes_by_id(session: Session, project_id: int) -> dict[int, str]:
-    query = select(CellClass.id, CellClass.code).where(CellClass.project_id == project_id)
-    return {row.id: row.code for row in session.execute(query.order_by(CellClass.position, CellClass.id))}
 
 
 def _codes(by_id: dict[int, str], columns: Columns, embedded: npt.NDArray[np.bool_]) -> npt.NDArray[np.str_]:

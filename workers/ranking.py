@@ -7,6 +7,8 @@ import numpy.typing as npt
 
 from app.db import now, reading
 from app.models import Ranking
+from app.predictions.batches import SMALLEST_GROUP
+from app.predictions.meter import TARGET
 from workers.material import Material
 from workers.ml.selection import clusters, next_cells, unlike_first
 from workers.runner import Task
@@ -14,16 +16,12 @@ from workers.runner import Task
 LISTED: Final = 96
 GROUP: Final = 60
 """Most cells of a group that are shown at once."""
-SMALLEST: Final = 8
-"""Smaller groups come last."""
 GROUPS_PER_CLASS: Final = 3
 FEWEST_GROUPS: Final = 12
 FEWEST_NOVEL: Final = 40
 """Of fewer novel cells no groups are made."""
 GROUPED: Final = 5_000
 """Cells that are looked at to find groups."""
-ENOUGH: Final = 50
-"""Labels of a class that are not few any more."""
 CLEAR: Final = 0.5
 """Margin from which on a cell was chosen for its class rather than for doubt."""
 GROWTH: Final = 1.1
@@ -60,7 +58,7 @@ def _groups(material: Material, rows: Rows, *, novel: bool) -> list[dict[str, An
     few = rows[np.linspace(0, len(rows), min(len(rows), GROUPED), endpoint=False).astype(np.intp)]
     X = np.asarray(material.vectors[material.rows[few]], np.float32)
     found = clusters(X, max(FEWEST_GROUPS, GROUPS_PER_CLASS * len(material.codes)))
-    found = unlike_first(X, found, SMALLEST)
+    found = unlike_first(X, found, SMALLEST_GROUP)
     return [
         {
             "cell_ids": material.cell_ids[few[members[:GROUP]]].tolist(),
@@ -82,7 +80,7 @@ def _singles(material: Material, classes: list[str], table: Table) -> list[dict[
         if table["novelty"][row] > 1:
             item["why"] = "novel"
         elif table["margin"][row] > CLEAR:
-            item |= {"why": "rare" if labels[first] < ENOUGH else "least", "class": classes[first]}
+            item |= {"why": "rare" if labels[first] < TARGET else "least", "class": classes[first]}
         else:
             item["classes"] = [classes[first], classes[second]]
         found.append(item)

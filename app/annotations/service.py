@@ -13,6 +13,7 @@ from app.db import now
 from app.errors import Invalid, NotFound
 from app.models import Annotation, Cell, CellClass, Project, User
 from app.models.project import lock
+from app.projects.queries import classes
 
 
 @dataclass
@@ -59,13 +60,13 @@ def label(
 
 
 def undo_items(
-    session: Session, project_id: int, action: str, *, after: int, limit: int
+    session: Session, project: Project, action: str, *, after: int, limit: int
 ) -> tuple[list[LabelItem], int]:
     """Return what gives cells back the class they had before an action, and the id of the last annotation looked at.
 
     Only annotations above the id `after` are looked at, `limit` of them, and only where nobody has labelled since.
     """
-    mine = (Annotation.project_id == project_id) & (Annotation.action == action) & (Annotation.id > after)
+    mine = (Annotation.project_id == project.id) & (Annotation.action == action) & (Annotation.id > after)
     query = select(Annotation).join(Cell, Cell.annotation_id == Annotation.id).where(mine)
     given = session.scalars(query.order_by(Annotation.id).limit(limit)).all()
     earlier = aliased(Annotation)
@@ -77,19 +78,14 @@ def undo_items(
         .order_by(earlier.id)  # the last one of a cell stands
     )
     old = {row.id: row.code for row in session.execute(before)}
-    codes = _codes(session, project_id)
-    items = [LabelItem(cell_id=a.cell_id, class_=old.get(a.id), if_class=codes.get(a.class_id)) for a in given]
+    codes: dict[int | None, str | None] = {None: None, **{item.id: item.code for item in classes(session, project)}}
+    items = [LabelItem(cell_id=a.cell_id, class_=old.get(a.id), if_class=codes[a.class_id]) for a in given]
     return items, given[-1].id if given else after
 
 
 def shown_source(source: str) -> str:
     """Return how the grid shows an annotation: "accepted" for a prediction somebody took over, else "label"."""
     return "accepted" if source in ("accepted", "reviewed") else "label"
-
-
-def _codes(session: Session, project_id: int) -> dict[int | None, str]:
-    query = select(CellClass.id, CellClass.code).where(CellClass.project_id == project_id)
-    return {row.id: row.code for row in session.execute(query)}
 
 
 def _class_ids(session: Session, project: Project, items: Sequence[LabelItem]) -> dict[str | None, int | None]:

@@ -39,10 +39,7 @@ def next_batch(session: Session, project: Project, user: User) -> Batch:
     for allowed in (free, unlabelled):
         batch = _of_ranking(session, project, columns, allowed) or _of_scores(session, project, columns, allowed)
         if batch:
-            batch.project_id, batch.user_id, batch.created_at = project.id, user.id, now()
-            session.add(batch)
-            session.flush()
-            return batch
+            return serve(session, project, user, batch)
     raise Conflict("The cells are still being prepared. Try again in a moment.")
 
 
@@ -64,11 +61,15 @@ def conflicts(session: Session, project: Project, user: User) -> Batch:
         raise Conflict("No label is contradicted by the others.")
     # What the classifier doubts has an effect that can be compared; people's disagreements come after it.
     cell_ids = sorted(open_, key=lambda cell_id: open_[cell_id]["why"] == "people")
-    batch = Batch(
-        project_id=project.id, user_id=user.id, kind="conflict", cell_ids=np.array(cell_ids, np.int64),
-        note="Labels that the others contradict. ⇧ K keeps one, a class key changes it.",
-        reasons={str(cell_id): _reason(open_[cell_id]) for cell_id in cell_ids}, created_at=now(),
-    )  # fmt: skip
+    note = "Labels that the others contradict. ⇧ K keeps one, a class key changes it."
+    reasons = {str(cell_id): _reason(open_[cell_id]) for cell_id in cell_ids}
+    batch = Batch(kind="conflict", cell_ids=np.array(cell_ids, np.int64), note=note, reasons=reasons)
+    return serve(session, project, user, batch)
+
+
+def serve(session: Session, project: Project, user: User, batch: Batch) -> Batch:
+    """Store a batch as given to a person now."""
+    batch.project_id, batch.user_id, batch.created_at = project.id, user.id, now()
     session.add(batch)
     session.flush()
     return batch

@@ -102,9 +102,9 @@ def page(
     classifier: Classifier | None = None,
 ) -> Page:
     """Return one page of cells. `classes` are those of the project by code. Raises Invalid for an unknown class."""
-    facts = _gather(session, project, filters, classifier)
+    facts = gather(session, project, filters, classifier)
     cell_ids = facts.columns.cell_ids
-    chosen = np.flatnonzero(_mask(facts, classes, filters))
+    chosen = np.flatnonzero(passing(facts, classes, filters))
     keys = _keys(facts, filters.order)
     cursor = filters.cursor
     if filters.order == "batch" and filters.place and not cursor:
@@ -119,7 +119,13 @@ def page(
                 previous_cursor=previous)  # fmt: skip
 
 
-def _gather(session: Session, project: Project, filters: GridFilters, classifier: Classifier | None) -> Facts:
+def all_rows(facts: Facts, classes: dict[str, CellClass], filters: GridFilters) -> npt.NDArray[np.int64]:
+    """Return the rows of all cells that pass the filters, in their order; a cursor means nothing here."""
+    chosen = np.flatnonzero(passing(facts, classes, filters))
+    return chosen[np.argsort(_keys(facts, filters.order)[chosen], kind="stable")]
+
+
+def gather(session: Session, project: Project, filters: GridFilters, classifier: Classifier | None = None) -> Facts:
     """Collect what the filters and the order need. Raises NotFound for a batch or cell the project does not have."""
     columns = columns_of(session, project.id)
     table: ScoreTable | None
@@ -144,7 +150,7 @@ def _places(columns: Columns, batch: Batch) -> Keys:
     return places
 
 
-def _mask(facts: Facts, classes: dict[str, CellClass], filters: GridFilters) -> npt.NDArray[np.bool_]:
+def passing(facts: Facts, classes: dict[str, CellClass], filters: GridFilters) -> npt.NDArray[np.bool_]:
     """Return which rows pass all filters (n,)."""
     columns, table, classifier = facts.columns, facts.table, facts.classifier
     mask = np.ones(len(columns), bool) if facts.places is None else np.isfinite(facts.places)

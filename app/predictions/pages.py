@@ -14,6 +14,7 @@ from app.csv_stream import stream
 from app.db import SessionDep
 from app.errors import Invalid
 from app.forms import Id, PathId
+from app.models import Batch
 from app.predictions import batches, export, meter, reviews, service
 from app.predictions.grid import GridFilters, page
 from app.predictions.scores import newest_scores
@@ -66,15 +67,13 @@ def grid(
 @router.post("/projects/{project_id}/batches")
 def serve_batch(project: ViewableProject, user: CurrentUser, session: SessionDep) -> dict[str, Any]:
     """Choose the next cells for this person to label; the grid then opens the address."""
-    batch = batches.next_batch(session, project, user)
-    return {"url": f"/projects/{project.id}/cells?order=batch&batch={batch.id}"}
+    return _where(batches.next_batch(session, project, user))
 
 
 @router.post("/projects/{project_id}/conflicts")
 def serve_conflicts(project: ViewableProject, user: CurrentUser, session: SessionDep) -> dict[str, Any]:
     """Collect the labels that the others contradict; the grid then opens the address."""
-    batch = batches.conflicts(session, project, user)
-    return {"url": f"/projects/{project.id}/cells?order=batch&batch={batch.id}"}
+    return _where(batches.conflicts(session, project, user))
 
 
 @router.post("/projects/{project_id}/reviews")
@@ -82,8 +81,11 @@ def begin_review(
     project: ViewableProject, user: CurrentUser, session: SessionDep, form: reviews.ReviewForm
 ) -> dict[str, Any]:
     """Put the predictions of one class in order; the grid then opens the address."""
-    batch = reviews.begin(session, project, user, form, service.classes_by_code(session, project.id))
-    return {"url": f"/projects/{project.id}/cells?order=batch&batch={batch.id}"}
+    return _where(reviews.begin(session, project, user, form, service.classes_by_code(session, project.id)))
+
+
+def _where(batch: Batch) -> dict[str, Any]:
+    return {"url": f"/projects/{batch.project_id}/cells?order=batch&batch={batch.id}"}
 
 
 @router.post("/projects/{project_id}/batches/{batch_id}/accept", status_code=202)

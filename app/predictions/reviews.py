@@ -10,12 +10,13 @@ from sqlalchemy.orm import Session
 
 from app import jobs
 from app.annotations.forms import Action
-from app.cells.index import columns_of
 from app.db import now
 from app.errors import Conflict, Invalid
 from app.forms import LARGEST_ID, Id
 from app.models import Batch, CellClass, Project, User
-from app.predictions.scores import newest_scores
+from app.predictions.batches import serve
+from app.predictions.grid import GridFilters, all_rows, gather, passing
+from app.predictions.scores import NO_CLASS
 
 AGAIN = timedelta(hours=1)
 """So long a class that a person has reviewed is not proposed to them again."""
@@ -48,31 +49,22 @@ def begin(session: Session, project: Project, user: User, form: ReviewForm, clas
     """
     if form.predicted and form.predicted not in classes:
         raise Invalid(f"predicted: this project has no class {form.predicted}.")
-    columns = columns_of(session, project.id)
-    classifier, table = newest_scores(session, project.id, columns)
+    filters = GridFilters(order=form.order, labelled="no", scanner=form.scanner, slide=form.slide)
+    facts = gather(session, project, filters)
+    classifier, table = facts.classifier, facts.table
     if classifier is None or table is None:
         raise Conflict("There are no predictions yet: label two cells in each of two classes first.")
-    open_ = (columns.class_ids == 0) & (table.predicted >= 0)
-    if form.scanner != "":
-        open_ &= columns.scanner_ids == form.scanner
-    if form.slide != "":
-        open_ &= columns.slide_ids == form.slide
-    counts = np.bincount(table.predicted[open_], minlength=len(classifier.classes))
+    predicted = table.predicted[passing(facts, classes, filters) & (table.predicted != NO_CLASS)]
+    counts = np.bincount(predicted, minlength=len(classifier.classes))
     waiting = {code: int(count) for code, count in zip(classifier.classes, counts, strict=True) if count}
     code = form.predicted or _proposed(session, project, user, {c: n for c, n in waiting.items() if c in classes})
     if code not in waiting:
         raise Conflict(f"No unlabelled cell is predicted {code}.")
-    rows = np.flatnonzero(open_ & (table.predicted == classifier.classes.index(code)))
-    key = table.confidence if form.order == "confident" else table.novelty
-    rows = rows[np.argsort(-key[rows].astype(np.float32), kind="stable")]
+    rows = all_rows(facts, classes, filters.model_copy(update={"predicted": code}))
     note = f"Predicted {code}, {'most confident' if form.order == 'confident' else 'most deviant'} first."
-    batch = Batch(
-        project_id=project.id, user_id=user.id, kind="review", class_id=classes[code].id,
-        cell_ids=columns.cell_ids[rows], note=note, reasons={}, created_at=now(),
-    )  # fmt: skip
-    session.add(batch)
-    session.flush()
-    return batch
+    cell_ids = facts.columns.cell_ids[rows]
+    batch = Batch(kind="review", class_id=classes[code].id, cell_ids=cell_ids, note=note, reasons={})
+    return serve(session, project, user, batch)
 
 
 def accept(session: Session, batch: Batch, user: User, form: AcceptForm) -> int:

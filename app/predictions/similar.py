@@ -18,7 +18,7 @@ KEPT = 8  # answers in memory: turning pages does not compare with a million cel
 
 Distances = npt.NDArray[np.float32]
 
-_kept: OrderedDict[tuple[str, int, int], Distances] = OrderedDict()
+_kept: OrderedDict[tuple[str, int, int, int], Distances] = OrderedDict()
 
 
 def distances(session: Session, project: Project, columns: Columns, cell_id: int) -> Distances:
@@ -30,16 +30,17 @@ def distances(session: Session, project: Project, columns: Columns, cell_id: int
     if place < 0:
         raise NotFound(f"similar: this project has no cell {cell_id}.")
     matrix = matrix_of(session.get_one(Encoder, project.encoder_id))
-    key = (matrix.encoder_sha256, cell_id, len(matrix.image_ids) + len(columns))
-    if key not in _kept:
+    key = (matrix.encoder_sha256, cell_id, len(matrix.image_ids), len(columns))
+    found = _kept.get(key)
+    if found is None:
         rows = matrix.rows(columns.image_ids)
         if rows[place] < 0:
             raise NotFound(f"similar: cell {cell_id} has not been prepared yet.")
         to_rows = np.sqrt(_squared(matrix, matrix.vectors[rows[place]].astype(np.float32)))
-        _kept[key] = np.where(rows >= 0, to_rows[rows], np.float32(np.inf))
+        found = _kept[key] = np.where(rows >= 0, to_rows[rows], np.float32(np.inf))
         while len(_kept) > KEPT:
             _kept.popitem(last=False)
-    return _kept[key]
+    return found
 
 
 def _squared(matrix: Matrix, vector: npt.NDArray[np.float32]) -> Distances:

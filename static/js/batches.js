@@ -2,20 +2,16 @@
  * Guided labelling: the server chooses a few cells at a time, this shows them and how many of them are done.
  * @module batches
  */
-import { postJson } from "./api.js";
 import { cellId } from "./tiles.js";
 import { toast } from "./toast.js";
 
 /** The batch that is shown, and the way to the next one. */
 export class Batches {
-  #asking = false;
-
   /**
    * @param {object} parts
    * @param {string} parts.project
    * @param {import("./tiles.js").Tiles} parts.tiles
    * @param {import("./selection.js").Selection} parts.selection
-   * @param {import("./save_queue.js").SaveQueue} parts.queue
    * @param {import("./pages.js").Pages} parts.pages
    * @param {HTMLElement} parts.bar shows the note
    * @param {import("./review.js").Review} parts.review
@@ -24,37 +20,21 @@ export class Batches {
     Object.assign(this, parts);
   }
 
-  /** Ask for the next cells to label and show them, the keyboard on the first. */
+  /** Ask for the next cells to label. */
   next() {
-    return this.#serve("batches");
+    return this.pages.serve(`/projects/${this.project}/batches`);
   }
 
   /** Ask for the labels that others contradict. */
   conflicts() {
-    return this.#serve("conflicts");
-  }
-
-  async #serve(what) {
-    if (this.#asking) return;
-    this.#asking = true;
-    try {
-      await this.queue.idle(); // what was labelled a moment ago must not be chosen again
-      const { url } = await postJson(`/projects/${this.project}/${what}`, {});
-      await this.pages.open(url);
-      this.selection.focus(this.tiles.grid.querySelector(".tile"));
-    } catch (error) {
-      toast(error.message, { kind: error.status === 409 ? "info" : "error" });
-    } finally {
-      this.#asking = false;
-    }
+    return this.pages.serve(`/projects/${this.project}/conflicts`);
   }
 
   /** Show the cells most like the one a key is meant for. */
-  async similar() {
+  similar() {
     const [tile] = this.selection.targets();
     if (!tile) return void toast("Point at a cell or move to one with the arrow keys first.");
-    await this.pages.openSimilar(cellId(tile));
-    this.selection.focus(this.tiles.grid.querySelector(".tile"));
+    return this.pages.openSimilar(cellId(tile));
   }
 
   /** Select all cells up to the one a key is meant for: those as near to the reference as it is. */

@@ -40,8 +40,8 @@ const labeller = new Labeller({ tiles, classes, history, queue, project });
 const zoom = new Zoom(document.getElementById("zoom"), tiles, selection);
 const pages = new Pages({ tiles, selection, queue, form: filters, scroller, onPage: pageChanged, onSignedOut: () => showLiveState("signed-out") });
 
-const parts = { project, tiles, selection, queue, pages, labeller };
-const review = new Review(parts);
+const parts = { project, tiles, selection, pages, labeller };
+const review = new Review({ ...parts, onChange: update });
 const batches = new Batches({ ...parts, bar: document.getElementById("batch-bar"), review });
 
 let updateAsked = false;

@@ -2,7 +2,7 @@
  * Pages of the grid: filters, next and previous, loading ahead, following new scores.
  * @module pages
  */
-import { getFragment, getJson } from "./api.js";
+import { getFragment, getJson, postJson } from "./api.js";
 import { copyPageData, mergePage, pinnedCount } from "./merge.js";
 import { cellId, paintAnnotation, paintPrediction } from "./tiles.js";
 import { toast } from "./toast.js";
@@ -15,6 +15,7 @@ const whenIdle = window.requestIdleCallback ?? ((work) => setTimeout(work, 200))
 export class Pages {
   #ahead = null; // {url, page, askedAt}: the next page, loaded before it is asked for
   #navigation = 0;
+  #serving = false;
   #refreshing = false;
   #stale = false;
 
@@ -37,7 +38,7 @@ export class Pages {
       this.open(this.#urlFor(""));
     });
     this.form.addEventListener("change", () => this.open(this.#urlFor("")));
-    this.showOwnOrders();
+    this.#showOwnOrders();
     this.overlay();
     this.#lookAhead();
   }
@@ -83,6 +84,31 @@ export class Pages {
     } finally {
       if (navigation === this.#navigation) this.grid.classList.remove("is-loading");
     }
+  }
+
+  /**
+   * Let the server put cells together and show them, the keyboard on the first.
+   * @param {string} path of the request
+   * @param {object} [body]
+   */
+  async serve(path, body = {}) {
+    if (this.#serving) return;
+    this.#serving = true;
+    try {
+      await this.queue.idle(); // what was labelled a moment ago must not be chosen again
+      const { url } = await postJson(path, body);
+      await this.openAndFocus(url);
+    } catch (error) {
+      toast(error.message, { kind: error.status === 409 ? "info" : "error" });
+    } finally {
+      this.#serving = false;
+    }
+  }
+
+  /** Show a page, the keyboard on its first cell. @param {string} url */
+  async openAndFocus(url) {
+    await this.open(url);
+    this.selection.focus(this.grid.querySelector(".tile"));
   }
 
   /** Follow new scores: merge a fresh copy of this page. Calls during a merge are joined into one more. */
@@ -166,11 +192,11 @@ export class Pages {
     for (const field of this.form.elements) {
       if (field.name) field.value = wanted.get(field.name) ?? field.querySelector?.("option")?.value ?? "";
     }
-    this.showOwnOrders();
+    this.#showOwnOrders();
   }
 
   /** Two orders mean something only among chosen cells, or beside a cell to compare with. */
-  showOwnOrders() {
+  #showOwnOrders() {
     for (const name of ["batch", "similar"]) {
       this.form.querySelector(`option[value="${name}"]`).hidden = !this.form.elements[name].value;
     }
@@ -182,7 +208,7 @@ export class Pages {
     query.delete("batch");
     query.set("order", "similar");
     query.set("similar", cell);
-    return this.open(`${this.form.getAttribute("action")}?${query}`);
+    return this.openAndFocus(`${this.form.getAttribute("action")}?${query}`);
   }
 
   #changed() {

@@ -13,16 +13,14 @@ const number = (value) => value.toLocaleString("en");
 
 /** The review that is shown. */
 export class Review {
-  #asking = false;
-
   /**
    * @param {object} parts
    * @param {string} parts.project
    * @param {import("./tiles.js").Tiles} parts.tiles
    * @param {import("./selection.js").Selection} parts.selection
-   * @param {import("./save_queue.js").SaveQueue} parts.queue
    * @param {import("./pages.js").Pages} parts.pages
    * @param {import("./labelling.js").Labeller} parts.labeller
+   * @param {() => void} parts.onChange called after a verdict that turns no page
    */
   constructor(parts) {
     Object.assign(this, parts);
@@ -35,21 +33,10 @@ export class Review {
   }
 
   /** Begin with the class, scanner, slide and order the filters say, or with the class most cells are predicted to be. */
-  async begin() {
-    if (this.#asking) return;
-    this.#asking = true;
+  begin() {
     const { predicted, scanner, slide, order } = Object.fromEntries(new FormData(this.pages.form));
     const body = { predicted: this.active ? "" : predicted, order: order === "novel" ? "novel" : "confident" };
-    try {
-      await this.queue.idle();
-      const { url } = await postJson(`/projects/${this.project}/reviews`, { ...body, scanner, slide });
-      await this.pages.open(url);
-      this.selection.focus(this.grid.querySelector(".tile"));
-    } catch (error) {
-      toast(error.message, { kind: error.status === 409 ? "info" : "error" });
-    } finally {
-      this.#asking = false;
-    }
+    return this.pages.serve(`/projects/${this.project}/reviews`, { ...body, scanner, slide });
   }
 
   /** Accept what is neither labelled nor selected, and turn the page. */
@@ -140,7 +127,7 @@ export class Review {
     else if (place >= end) place = Math.max(state.right, end - this.#size);
     if (place >= total) {
       toast("Right to the end: ⇧ U accepts them all.", { kind: "success" });
-      return void this.labeller.history.onChange();
+      return void this.onChange();
     }
     return void this.pages.openAt(place);
   }
