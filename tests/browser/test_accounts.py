@@ -13,16 +13,18 @@ def test_loading_again_shows_no_secret_and_makes_no_second_one(page: Page, maria
     page.goto("/account")
     page.locator("#token_name").fill("scanner")
     page.get_by_role("button", name="Create token").click()
-    expect(page.locator("#secret")).to_have_value(re.compile("^fc_"))
-    expect(page).to_have_url(re.compile("/account$"))
-    page.reload()
-    expect(page.locator("#secret")).to_have_count(0)
+    shown_once(page, "^fc_", "/account")
     expect(page.locator("summary", has_text="Revoke")).to_have_count(1)
 
     page.goto("/accounts")
     page.get_by_role("button", name="Make a link").click()
-    expect(page.locator("#secret")).to_have_value(re.compile("/welcome/"))
-    expect(page).to_have_url(re.compile("/accounts$"))
+    shown_once(page, "/welcome/", "/accounts")
+    expect(page.get_by_role("button", name="Withdraw")).to_have_count(1)
+
+
+def shown_once(page: Page, secret: str, address: str) -> None:
+    """See a secret on the page of this address, load it again, and see none."""
+    expect(page.locator("#secret")).to_have_value(re.compile(secret))
+    expect(page).to_have_url(re.compile(f"{address}$"))
     page.reload()
     expect(page.locator("#secret")).to_have_count(0)
-    expect(page.get_by_role("button", name="Withdraw")).to_have_count(1)
