@@ -109,10 +109,10 @@ def fit_classifier(session: Session, project_id: int) -> int:
     return _add(session, "classifiers.fit", project_id, {}, f"fit:{project_id}")
 
 
-def accept_batch(session: Session, project_id: int, batch_id: int, stop: int, *, action: str, user_id: int) -> int:
-    """Accept the first `stop` cells of a review, a few at a time."""
-    arguments = {"batch_id": batch_id, "stop": stop, "action": action, "user_id": user_id}
-    return _add(session, "annotations.accept", project_id, arguments, f"accept:{action}", total=stop)
+def accept_batch(session: Session, project_id: int, which: dict[str, Any], *, action: str, user_id: int) -> int:
+    """Accept the first `stop` cells of the review `batch_id` but for its `exceptions`, a few at a time."""
+    arguments = {**which, "action": action, "user_id": user_id}
+    return _add(session, "annotations.accept", project_id, arguments, f"accept:{action}", total=which["stop"])
 
 
 def undo_action(session: Session, project_id: int, undone: str, *, action: str, user_id: int) -> int:

@@ -14,10 +14,11 @@ CHUNK = 500
 
 
 def accept(task: Task) -> None:
-    """Give the class of a review to its first cells, leaving those that somebody has labelled meanwhile."""
+    """Give the class of a review to its first cells but for exceptions and those labelled meanwhile."""
     with reading() as session:
         batch = session.get_one(Batch, task.arguments["batch_id"])
         cell_ids: npt.NDArray[np.int64] = batch.cell_ids[: task.arguments["stop"]]
+        cell_ids = cell_ids[~np.isin(cell_ids, task.arguments["exceptions"])]
         code = session.get_one(CellClass, batch.class_id).code
     for start in range(0, len(cell_ids), CHUNK):
         items = [

@@ -10,11 +10,12 @@ from app import events, jobs
 from app.config import get_settings
 from app.db import connect, now, reading, transaction
 from app.jobs import Job
-from app.models import IdempotencyKey
+from app.models import Batch, IdempotencyKey
 
 PRUNE_EVERY = 3600.0  # seconds
 KEEP_JOBS = timedelta(days=30)
 KEEP_ANSWERS = timedelta(hours=24)
+KEEP_BATCHES = timedelta(days=30)  # a review may hold a million cells
 
 log = logging.getLogger(__name__)
 
@@ -46,10 +47,11 @@ def sweep() -> None:
 
 
 def prune() -> None:
-    """Forget old events, finished jobs and stored answers."""
+    """Forget old events, finished jobs, stored answers and batches of cells."""
     with transaction() as session:
         events.prune(session)
         session.execute(delete(Job).where(Job.state == "done", Job.finished_at < now() - KEEP_JOBS))
+        session.execute(delete(Batch).where(Batch.created_at < now() - KEEP_BATCHES))
         session.execute(delete(IdempotencyKey).where(IdempotencyKey.created_at < now() - KEEP_ANSWERS))
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import jobs
-from app.annotations.forms import Action
+from app.annotations.forms import MOST_ITEMS, Action
 from app.db import now
 from app.errors import Conflict, Invalid
 from app.forms import LARGEST_ID, Id
@@ -34,12 +34,13 @@ class ReviewForm(BaseModel):
 
 
 class AcceptForm(BaseModel):
-    """Accept the predictions of a review from its first cell up to `stop`."""
+    """Accept the predictions of a review from its first cell up to `stop`, without the exceptions."""
 
     model_config = ConfigDict(extra="forbid")
 
     action: Action
     stop: Annotated[int, Field(ge=1, le=LARGEST_ID)]
+    exceptions: Annotated[list[Id], Field(max_length=MOST_ITEMS)] = []
 
 
 def begin(session: Session, project: Project, user: User, form: ReviewForm, classes: dict[str, CellClass]) -> Batch:
@@ -68,10 +69,11 @@ def begin(session: Session, project: Project, user: User, form: ReviewForm, clas
 
 
 def accept(session: Session, batch: Batch, user: User, form: AcceptForm) -> int:
-    """Give the class of a review to its first `stop` cells that have none; returns the id of the job that does it."""
+    """Give the class of a review to its first `stop` cells but for labelled ones and exceptions; returns a job id."""
     if batch.kind != "review" or form.stop > len(batch.cell_ids):
         raise Invalid(f"stop: batch {batch.id} is not a review of so many cells.")
-    return jobs.accept_batch(session, batch.project_id, batch.id, form.stop, action=form.action, user_id=user.id)
+    arguments = {"batch_id": batch.id, "stop": form.stop, "exceptions": form.exceptions}
+    return jobs.accept_batch(session, batch.project_id, arguments, action=form.action, user_id=user.id)
 
 
 def _proposed(session: Session, project: Project, user: User, waiting: dict[str, int]) -> str:

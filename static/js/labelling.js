@@ -69,7 +69,7 @@ export class Labeller {
     if (!step) return toast("Nothing to redo.");
     if (step.bulk) {
       step.action = uuid(); // taken back under its old name, it can be done once more under a new one
-      return this.#inBulk(step.again.url, { stop: step.again.stop, action: step.action }, `Accepting ${cells(step.bulk)} again.`);
+      return this.#inBulk(step.again.url, { stop: step.again.stop, exceptions: step.again.exceptions, action: step.action }, `Accepting ${cells(step.bulk)} again.`);
     }
     return this.#replay("redo", step, step.changes);
   }

@@ -7,6 +7,7 @@
  * come one by one.
  */
 import { postJson, uuid } from "./api.js";
+import { cellId } from "./tiles.js";
 import { toast } from "./toast.js";
 
 const number = (value) => value.toLocaleString("en");
@@ -39,8 +40,10 @@ export class Review {
     return this.pages.serve(`/projects/${this.project}/reviews`, { ...body, scanner, slide });
   }
 
-  /** Accept what is neither labelled nor selected, and turn the page. */
+  /** Accept what is neither labelled nor selected, and turn the page. What was selected stays an exception. */
   acceptPage() {
+    const exceptions = this.selection.selected.filter((tile) => !tile.dataset.class).map(cellId);
+    this.#remember({ ...this.#state, exceptions: [...new Set([...this.#state.exceptions, ...exceptions])] });
     this.labeller.assign(this.#standing(), this.grid.dataset.review, "accepted");
     this.selection.clear();
     if (this.pages.nextUrl) this.pages.next();
@@ -62,15 +65,15 @@ export class Review {
 
   /** Accept all predictions up to the end of the last page that was right, as one step. */
   async acceptUntil() {
-    const { right } = this.#state;
+    const { right, exceptions } = this.#state;
     if (!this.active || !right) return toast("Nothing is known to be right yet: ⇧ J says a page is.");
     const [action, url] = [uuid(), `/projects/${this.project}/batches/${this.#batch}/accept`];
     try {
-      await postJson(url, { action, stop: right });
+      await postJson(url, { action, stop: right, exceptions });
     } catch (error) {
       return toast(error.message, { kind: "error" });
     }
-    this.labeller.history.record({ action, bulk: right, again: { url, stop: right } });
+    this.labeller.history.record({ action, bulk: right, again: { url, stop: right, exceptions } });
     toast(`Accepting ${number(right)} cells as ${this.grid.dataset.review}. Ctrl Z takes all of it back.`, { kind: "success" });
     return this.pages.openAt(right);
   }
@@ -107,7 +110,11 @@ export class Review {
   }
 
   get #state() {
-    return JSON.parse(sessionStorage.getItem(this.#key)) ?? { right: 0, border: null, step: 1 };
+    return JSON.parse(sessionStorage.getItem(this.#key)) ?? { right: 0, border: null, step: 1, exceptions: [] };
+  }
+
+  #remember(state) {
+    sessionStorage.setItem(this.#key, JSON.stringify(state));
   }
 
   #standing() {
@@ -119,7 +126,7 @@ export class Review {
     if (!this.active) return void toast("This is for reviews: ⇧ R begins one.");
     const { next, ...state } = verdict(this.#state);
     const total = Number(this.grid.dataset.total);
-    sessionStorage.setItem(this.#key, JSON.stringify(state));
+    this.#remember(state);
     const end = state.border ?? total;
     const pages = Math.floor((end - state.right) / this.#size);
     let place = next ?? state.right + Math.floor(pages / 2) * this.#size;

@@ -153,3 +153,20 @@ def test_a_contradicted_label_is_kept_or_changed_by_one_key(page: Page, grid: st
     page.keyboard.press("n")
     expect(cell).to_have_attribute("data-class", "NGS")
     saved(page)
+
+
+def test_an_exception_stays_one_when_all_up_to_a_place_is_accepted(page: Page, grid: str) -> None:
+    page.goto(f"{grid}?order=confident&predicted=NGS")
+    page.keyboard.press("Shift+R")
+    expect(page.locator("#grid")).to_have_attribute("data-review", "NGS")
+    exception = page.locator('.tile[data-class=""]').first
+    number = exception.get_attribute("data-cell-id")
+    exception.click()
+    page.keyboard.press("Shift+A")
+    expect(page.locator("#grid")).to_have_attribute("data-offset", "200")
+    page.keyboard.press("Shift+J")
+    expect(page.locator("#batch-note")).to_contain_text("Right up to 400")
+    page.keyboard.press("Shift+U")
+    count(page, r"^4\d\d$")
+    (state,) = page.request.get(f"{grid}/state?ids={number}").json()["cells"]
+    assert state["class"] == ""
