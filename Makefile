@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: env system serve test lint bench clean
+.PHONY: env system serve test lint messages bench clean
 
 env: system .venv/ready
 
@@ -38,6 +38,15 @@ lint: env
 	$(BIN)/codespell app workers templates static/js static/css tests benchmarks docs README.md
 	@scratch=$$(mktemp -d) && export FIFTYCELLS_DATA_DIR=$$scratch \
 	  && $(BIN)/alembic upgrade head && $(BIN)/alembic check; status=$$?; rm -r $$scratch; exit $$status
+
+# Brings the catalogues up to date with the texts in the code; `make messages LANGUAGE=fr` begins a new one.
+EXTRACT := --mapping pyproject.toml --add-location file --sort-by-file --no-wrap --keyword N_ --omit-header
+messages: env
+	@texts=$$(mktemp) && touch app/locales/$(or $(LANGUAGE),de).po \
+	  && $(BIN)/pybabel --quiet extract $(EXTRACT) --output $$texts app workers templates static/js \
+	  && for file in app/locales/*.po; do $(BIN)/pybabel --quiet update --input-file $$texts --output-file $$file \
+	    --locale $$(basename $$file .po | tr - _) --no-fuzzy-matching --ignore-obsolete --no-wrap --ignore-pot-creation-date \
+	    || exit 1; done; status=$$?; rm $$texts; exit $$status
 
 BENCHMARKS := embed ingest loop
 bench: env

@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
+from app.language import N_, _
+
 
 class AppError(Exception):
     """Something the person or client can understand and act on."""
 
     status = 500
-    title = "Something went wrong"
+    title = N_("Something went wrong")
 
     def __init__(self, detail: str, **members: Any) -> None:
         super().__init__(detail)
@@ -20,7 +22,7 @@ class AppError(Exception):
         """Return the RFC 9457 document of this error."""
         return {
             "type": "about:blank",
-            "title": self.title,
+            "title": _(self.title),
             "status": self.status,
             "detail": self.detail,
             **self.members,
@@ -31,67 +33,67 @@ class NotSignedIn(AppError):
     """Nobody is signed in, or the session or token has ended."""
 
     status = 401
-    title = "Sign in first"
+    title = N_("Sign in first")
 
 
 class Forbidden(AppError):
     """The person is known but may not do this."""
 
     status = 403
-    title = "Not allowed"
+    title = N_("Not allowed")
 
 
 class NotFound(AppError):
     """There is no such thing, or it is not this person's to see."""
 
     status = 404
-    title = "Not found"
+    title = N_("Not found")
 
 
 class Conflict(AppError):
     """The state of the record does not allow it."""
 
     status = 409
-    title = "Conflict"
+    title = N_("Conflict")
 
 
 class PreconditionFailed(AppError):
     """Somebody else changed the record since it was read (If-Match)."""
 
     status = 412
-    title = "Changed meanwhile"
+    title = N_("Changed meanwhile")
 
 
 class TooLarge(AppError):
     """The request is larger than this installation accepts."""
 
     status = 413
-    title = "Too large"
+    title = N_("Too large")
 
 
 class Invalid(AppError):
     """A field holds something that is not accepted; the detail names it."""
 
     status = 422
-    title = "Not accepted"
+    title = N_("Not accepted")
 
 
 class TooManyRequests(AppError):
     """A limit on attempts was reached."""
 
     status = 429
-    title = "Too many attempts"
+    title = N_("Too many attempts")
 
 
 class Unavailable(AppError):
     """Something the server needs does not answer; the same request may work a little later."""
 
     status = 503
-    title = "Try again in a moment"
+    title = N_("Try again in a moment")
 
 
 class StorageFull(AppError):
     """The disk has no room left."""
 
     status = 507
-    title = "No space left"
+    title = N_("No space left")

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
-from app import rest, rest_docs, security
+from app import messages, rest, rest_docs, security
 from app.accounts import pages as accounts
 from app.annotations import api as annotations_api
 from app.annotations import pages as annotations
@@ -17,6 +17,7 @@ from app.classifiers import pages as classifiers
 from app.config import get_settings
 from app.db import connect
 from app.error_pages import install_error_pages
+from app.language import ReaderLanguage, languages
 from app.predictions import api as predictions_api
 from app.predictions import pages as predictions
 from app.predictions import results_api
@@ -30,7 +31,7 @@ from app.slides import pages as slides
 from app.supervisor import Supervisor
 from app.templating import STATIC
 
-PAGES = (accounts, projects, scanners, slides, cells, annotations, classifiers, predictions, live, jobs_pages)
+PAGES = (accounts, projects, scanners, slides, cells, annotations, classifiers, predictions, live, jobs_pages, messages)
 APIS = (
     projects_api,
     classes_api,
@@ -48,8 +49,9 @@ APIS = (
 
 @asynccontextmanager
 async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-    """Connect to the database; run the embedded worker as long as the server runs, unless a broker carries jobs."""
+    """Read the catalogues, connect to the database; run the embedded worker, unless a broker carries jobs."""
     settings = get_settings()
+    languages()  # a file that cannot be read is found now, not by the first visitor
     connect(settings.resolved_database_url)
     supervisor = Supervisor() if settings.embedded_worker and not settings.broker_url else None
     if supervisor:
@@ -70,6 +72,7 @@ def create_app() -> FastAPI:
         redoc_url=None,
     )
     security.install(app)
+    app.add_middleware(ReaderLanguage)
     install_error_pages(app)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     for module in PAGES:

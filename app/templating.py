@@ -1,7 +1,7 @@
 """Pages and fragments: `render` picks the whole template or one block of it."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -12,6 +12,9 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from jinja2_fragments import render_block
 from markupsafe import Markup, escape
+
+from app.language import _, language, ngettext, number, percent
+from app.messages import script_address
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
 STATIC = TEMPLATES.parent / "static"
@@ -27,13 +30,25 @@ def environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        extensions=["jinja2.ext.do"],
+        extensions=["jinja2.ext.do", "jinja2.ext.i18n"],
     )
-    env.filters["percent"] = lambda value, digits=0: f"{100 * value:.{digits}f} %"
-    env.filters["count"] = lambda value: f"{value:,}"
+    env.newstyle_gettext = True  # type: ignore[attr-defined]  # `trans` gives its values to our functions
+    env.globals |= {"_": _safely(_), "gettext": _safely(_), "ngettext": _safely(ngettext), "language": language}
+    env.globals["script_address"] = script_address
+    env.filters["percent"] = percent
+    env.filters["count"] = number
     env.filters["moment"] = _moment
     env.filters["code"] = lambda text: Markup(CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped before
     return env
+
+
+def _safely(translate: Callable[..., str]) -> Callable[..., Markup]:
+    """Let the texts of catalogues be markup, and escape the values put into them."""
+
+    def translated(*texts: Any, **values: Any) -> Markup:
+        return Markup(translate(*texts, **{name: escape(value) for name, value in values.items()}))  # noqa: S704
+
+    return translated
 
 
 def _moment(value: datetime) -> Markup:

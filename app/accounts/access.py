@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, joinedload
 from app.config import get_settings
 from app.db import SessionDep, now, transaction
 from app.errors import Forbidden, NotSignedIn
+from app.language import speak
 from app.models import ApiToken, SignIn, User
 from app.security import SAFE_METHODS, bearer_token, digest, session_id
 
@@ -30,7 +31,11 @@ class Viewer:
 def current_user(request: Request, session: SessionDep) -> User:
     """Return the person behind the request and put them into `request.state.user` for the pages. Raises NotSignedIn."""
     token = bearer_token(request)
-    user = _by_cookie(request, session) if token is None else _by_token(request, session, token)
+    if token is None:
+        user = _by_cookie(request, session)
+        speak(user.language)
+    else:
+        user = _by_token(request, session, token)  # a program: what its Accept-Language asks for
     request.state.user = Viewer(user.id, user.name, user.email, user.role)
     return user
 

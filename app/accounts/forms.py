@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BaseModel, Field, StringConstraints, Valida
 
 from app.accounts import passwords
 from app.forms import Name
+from app.language import _, languages
 
 EMAIL = re.compile(r"[^@\s,;<>\"]+@[^@\s,;<>\"]+\.[^@\s.,;<>\"]+")
 Role = Literal["technician", "reviewer", "manager"]
@@ -52,6 +53,19 @@ class Profile(BaseModel):
     """What people may change about themselves."""
 
     name: Name
+
+
+class LanguageChoice(BaseModel):
+    """The language of the pages; empty follows the browser."""
+
+    language: str
+
+    @field_validator("language")
+    @classmethod
+    def _known(cls, language: str) -> str:
+        if language and language not in languages():
+            raise ValueError(_("There is no such language."))
+        return language
 
 
 class RoleChoice(BaseModel):

@@ -9,11 +9,12 @@ from sqlalchemy.orm import Session
 
 from app.accounts import queries, service
 from app.accounts.access import CurrentUser, Manager
-from app.accounts.forms import NewPassword, NewToken, PasswordChange, Profile, RoleChoice, Welcome
+from app.accounts.forms import LanguageChoice, NewPassword, NewToken, PasswordChange, Profile, RoleChoice, Welcome
 from app.config import get_settings
 from app.db import SessionDep
 from app.errors import Invalid, NotFound, NotSignedIn, TooManyRequests
 from app.forms import FormValues, PathId, fields, parse, reasons_of
+from app.language import languages
 from app.models import ApiToken, Invitation, User
 from app.models.user import ROLES
 from app.security import clear_session_cookie, csrf_token, new_secret, require_visit, session_id, set_session_cookie
@@ -118,6 +119,8 @@ def _account_page(
     context: dict[str, Any] = {
         "active": "account",
         "tokens": tokens,
+        "languages": [(each.tag, each.name) for each in languages().values()],
+        "chosen": user.language or "",
         "values": values,
         "errors": reasons_of(error),
         "secret": secret,
@@ -136,6 +139,16 @@ def change_name(request: Request, user: CurrentUser, session: SessionDep, values
     """Change one's own name."""
     try:
         service.rename(session, user, parse(Profile, values).name)
+    except Invalid as error:
+        return _account_page(request, session, user, fields(), error=error)
+    return RedirectResponse("/account", 303)
+
+
+@router.post("/account/language")
+def choose_language(request: Request, user: CurrentUser, session: SessionDep, values: FormValues) -> Response:
+    """Choose the language of one's own pages."""
+    try:
+        service.choose_language(user, parse(LanguageChoice, values).language)
     except Invalid as error:
         return _account_page(request, session, user, fields(), error=error)
     return RedirectResponse("/account", 303)

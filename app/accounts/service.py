@@ -162,6 +162,11 @@ def rename(session: Session, user: User, name: str) -> None:
     user.name = name
 
 
+def choose_language(user: User, tag: str) -> None:
+    """Show a person all pages in a language, from this one on; empty follows the browser again."""
+    user.language = tag or None
+
+
 def change_role(session: Session, user: User, role: str, by: User) -> None:
     """Give a person another role. Raises Conflict for the last manager."""
     if role == user.role:

@@ -22,6 +22,7 @@ class User(Base):
     role: Mapped[str]
     password_hash: Mapped[str]  # Argon2id
     active: Mapped[bool] = mapped_column(default=True)
+    language: Mapped[str | None]  # a tag of app.language; None follows the browser
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
