@@ -13,13 +13,15 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from starlette.exceptions import HTTPException
 
 from app.errors import AppError, Conflict, Invalid, NotSignedIn, StorageFull, Unavailable
+from app.language import N_, _
 from app.templating import render
 
 DISK_FULL = ("database or disk is full", "No space left on device")  # SQLite, PostgreSQL
 
+N_("Method not allowed")  # the title of 405 is Python's
 WORDS = {  # Starlette's own say the title a second time
-    404: "There is nothing at this address.",
-    405: "Nothing at this address answers this kind of request.",
+    404: N_("There is nothing at this address."),
+    405: N_("Nothing at this address answers this kind of request."),
 }
 
 log = logging.getLogger(__name__)
@@ -66,20 +68,22 @@ def _field(item: Mapping[str, Any]) -> str:
 def _on_clash(request: Request, error: Exception) -> Response:
     """Two people made the same thing in the same instant; the database let only one of them."""
     log.warning("refused by a constraint: %s", error)
-    return answer(request, Conflict("Somebody else made or changed the same thing just now. Look again, then repeat."))
+    return answer(
+        request, Conflict(_("Somebody else made or changed the same thing just now. Look again, then repeat."))
+    )
 
 
 def _on_database_trouble(request: Request, error: Exception) -> Response:
     """The database is full, busy for too long, or gone; the transaction was rolled back."""
     log.error("the database failed: %s", error)
     if any(words in str(error) for words in DISK_FULL):
-        return answer(request, StorageFull("The disk of the server is full. Nothing of this was saved."))
-    trouble = Unavailable("The database does not answer. Nothing of this was saved; please try again in a moment.")
+        return answer(request, StorageFull(_("The disk of the server is full. Nothing of this was saved.")))
+    trouble = Unavailable(_("The database does not answer. Nothing of this was saved; please try again in a moment."))
     return answer(request, trouble, {"Retry-After": "5"})
 
 
 def _as_app_error(status: int, detail: str) -> AppError:
-    error = AppError(WORDS.get(status, detail))
+    error = AppError(_(WORDS[status]) if status in WORDS else detail)
     error.status, error.title = status, HTTPStatus(status).phrase.capitalize()
     return error
 

@@ -11,6 +11,7 @@ from fastapi import Depends, Path, Query, Request
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, StringConstraints, ValidationError
 
 from app.errors import AppError, Invalid
+from app.language import N_, _
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -23,7 +24,7 @@ PageId = Annotated[int | None, Query(ge=1, le=LARGEST_ID)]  # where a page of a 
 def printable(value: str) -> str:
     """Refuse control characters: no name needs them, and PostgreSQL cannot store a NUL."""
     if not value.isprintable():
-        raise ValueError("Please leave out line breaks and control characters.")
+        raise ValueError(_("Please leave out line breaks and control characters."))
     return value
 
 
@@ -35,16 +36,16 @@ OptionalUm = Annotated[
 ]
 
 REASONS = {
-    "missing": "Please fill this in.",
-    "string_too_short": "Please fill this in.",
-    "string_too_long": "At most {max_length} characters, please.",
-    "float_parsing": "A number, please.",
-    "int_parsing": "A whole number, please.",
-    "greater_than": "A number above {gt}, please.",
-    "greater_than_equal": "At least {ge}, please.",
-    "less_than_equal": "At most {le}, please.",
-    "finite_number": "A number, please.",
-    "literal_error": "Choose one of: {expected}.",
+    "missing": N_("Please fill this in."),
+    "string_too_short": N_("Please fill this in."),
+    "string_too_long": N_("At most %(max_length)s characters, please."),
+    "float_parsing": N_("A number, please."),
+    "int_parsing": N_("A whole number, please."),
+    "greater_than": N_("A number above %(gt)s, please."),
+    "greater_than_equal": N_("At least %(ge)s, please."),
+    "less_than_equal": N_("At most %(le)s, please."),
+    "finite_number": N_("A number, please."),
+    "literal_error": N_("Choose one of: %(expected)s."),
 }
 
 
@@ -73,7 +74,7 @@ def parse(model: type[M], values: Mapping[str, Any]) -> M:
 def _reason(item: Any) -> str:
     known = REASONS.get(item["type"])
     if known:
-        return known.format(**item.get("ctx", {}))
+        return _(known, **item.get("ctx", {}))
     return str(item["msg"]).removeprefix("Value error, ")
 
 

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from app.carrier import send
 from app.config import get_settings
 from app.db import Base, UtcDateTime, after_commit, insert_into, now
+from app.language import N_
 
 QUEUE_OF = {
     "classifiers.fit": "fit",
@@ -231,7 +232,7 @@ def _give_up(session: Session, job: Job, message: str) -> None:
 def retry(session: Session, job: Job) -> None:
     """Give a dead job a new set of attempts."""
     job.attempts, job.finished_at = 0, None
-    _requeue(session, job, "Started again by hand.")
+    _requeue(session, job, N_("Started again by hand."))
 
 
 def release(session: Session, owner: str) -> int:
@@ -255,9 +256,9 @@ def _take_back(session: Session, which: Any) -> int:
     taken = session.scalars(select(Job).where(which).with_for_update()).all()
     for job in taken:
         if job.attempts >= MAX_ATTEMPTS:
-            _give_up(session, job, "The worker stopped each time it tried this.")
+            _give_up(session, job, N_("The worker stopped each time it tried this."))
         else:
-            _requeue(session, job, "Taken back after its worker stopped.")
+            _requeue(session, job, N_("Taken back after its worker stopped."))
     return len(taken)
 
 
@@ -272,7 +273,8 @@ def _requeue(session: Session, job: Job, message: str, pause: timedelta = timede
             job.state, job.not_before = "queued", not_before
             job.sent_at = not_before - RESEND_AFTER  # the sweeper sends it as soon as the pause is over
     except IntegrityError:  # the unique index also knows of one that is being added at this moment
-        job.state, job.finished_at, job.message = "done", now(), f"{message} Another job goes on with it."
+        elsewhere = N_("Another job goes on with it.")
+        job.state, job.finished_at, job.message = "done", now(), f"{message}\n{elsewhere}"
 
 
 def remaining_images(session: Session, project_id: int) -> int:

@@ -122,9 +122,20 @@ def N_(text: str) -> str:  # noqa: N802 - the name that tools for catalogues kno
     return text
 
 
+def stored(text: str) -> str:
+    """Return in the language of this request what was stored in English, one text a line: texts marked with `N_` are
+    translated, others, with values in them, stay English."""
+    return " ".join(language().texts.gettext(line) for line in text.splitlines() if line)
+
+
 def number(value: float, digits: int = 0) -> str:
     """Return a number with the separators of the reader: 1,234.5 or 1.234,5."""
     return format_decimal(round(value, digits), f"#,##0.{'0' * digits}", language().locale)
+
+
+def decimal(value: float) -> str:
+    """Return a number with as many digits behind the decimal sign as it has, at most six."""
+    return format_decimal(value, "#,##0.######", language().locale)
 
 
 def percent(share: float, digits: int = 0) -> str:

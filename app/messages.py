@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 from app.errors import NotFound
-from app.language import ENGLISH, Language, languages
+from app.language import ENGLISH, Language, _, languages
 
 router = APIRouter()
 SCRIPT = "globalThis.fiftycells = {{texts: {texts}, plural: (n) => Number({plural})}};\n"
@@ -39,6 +39,6 @@ def script_address(language: Language) -> str | None:
 def messages(tag: str) -> Response:
     """Return the texts of a language."""
     if tag not in languages():
-        raise NotFound("There is no such language.")
+        raise NotFound(_("There is no such language."))
     headers = {"Cache-Control": "public, max-age=31536000, immutable"}
     return Response(_script(tag), media_type="text/javascript; charset=utf-8", headers=headers)

@@ -22,6 +22,7 @@ from app.accounts.access import CurrentUser
 from app.db import SessionDep, insert_into, now
 from app.errors import Conflict, Invalid, PreconditionFailed
 from app.forms import LARGEST_ID
+from app.language import _
 from app.models import IdempotencyKey, User
 
 PREFIX = "/api/v1"
@@ -106,7 +107,9 @@ class RestRoute(APIRoute):
                 return await handle(request)
             mark = (request.headers.get("authorization") or request.headers.get("cookie", ""), key)
             if mark in _being_answered:
-                raise Conflict("A request with this Idempotency-Key is still being answered. Repeat it a little later.")
+                raise Conflict(
+                    _("A request with this Idempotency-Key is still being answered. Repeat it a little later.")
+                )
             _being_answered.add(mark)
             try:
                 response = await handle(request)
@@ -154,7 +157,7 @@ def _begin(session: Session, user: User, key: str, request_sha256: str) -> Idemp
         return answer
     earlier = session.scalars(select(IdempotencyKey).where(mine)).one()
     if earlier.request_sha256 != request_sha256:
-        raise Invalid("Idempotency-Key: this key was used for another request. Choose a new one for each request.")
+        raise Invalid(_("Idempotency-Key: this key was used for another request. Choose a new one for each request."))
     raise _Repeated(earlier)
 
 
@@ -199,7 +202,7 @@ class Paging(BaseModel):
         if self.cursor == "":
             return 0
         if not (self.cursor.isascii() and self.cursor.isdecimal() and int(self.cursor) <= LARGEST_ID):
-            raise Invalid("cursor: this is not a cursor of this list; leave it out to start anew.")
+            raise Invalid(_("cursor: this is not a cursor of this list; leave it out to start anew."))
         return int(self.cursor)
 
 
@@ -242,4 +245,6 @@ def require_match(if_match: str | None, current: str) -> None:
     if if_match is None or if_match.strip() == "*":
         return
     if current not in (tag.strip() for tag in if_match.split(",")):
-        raise PreconditionFailed("Somebody else changed this since you read it. Read it again, then repeat the change.")
+        raise PreconditionFailed(
+            _("Somebody else changed this since you read it. Read it again, then repeat the change.")
+        )

@@ -23,6 +23,7 @@ from app.config import get_settings
 from app.db import reading
 from app.error_pages import answer
 from app.errors import AppError, Forbidden, NotSignedIn, TooLarge
+from app.language import _
 from app.models import SignIn
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -56,7 +57,9 @@ def install(app: FastAPI) -> None:
 
 def _on_unexpected_error(request: Request, _error: Exception) -> Response:
     # This answer is sent outside of all middleware, so it brings the headers itself. The server logs the traceback.
-    error = AppError("The server could not do this. The error was logged; please try again or tell your administrator.")
+    error = AppError(
+        _("The server could not do this. The error was logged; please try again or tell your administrator.")
+    )
     return answer(request, error, {**HEADERS, "Cache-Control": "no-store"})
 
 
@@ -104,7 +107,9 @@ class BodyLimit:
         request = Request(scope)
         announced = request.headers.get("content-length", "0")
         if announced.isdecimal() and int(announced) > megabytes * MEGABYTE:
-            error = TooLarge(f"This request is larger than the {megabytes} MB that are accepted here.")
+            error = TooLarge(
+                _("This request is larger than the %(megabytes)s MB that are accepted here.", megabytes=megabytes)
+            )
             await answer(request, error)(scope, receive, send)
             return
         await RequestBodyLimitMiddleware(self.app, megabytes * MEGABYTE)(scope, receive, send)
@@ -172,9 +177,11 @@ async def refuse_forgery(request: Request) -> AsyncIterator[None]:
 async def _check_origin_and_token(request: Request) -> None:
     if not _same_origin(request):
         log.warning("refused a request to %s made by another site", request.url.path)
-        raise Forbidden("This request was made by another site, so it was refused.")
+        raise Forbidden(_("This request was made by another site, so it was refused."))
     if not hmac.compare_digest((await _sent_token(request)).encode(), request.state.csrf_token.encode()):
-        raise Forbidden("This page is out of date, perhaps after signing in again. Reload it and repeat the last step.")
+        raise Forbidden(
+            _("This page is out of date, perhaps after signing in again. Reload it and repeat the last step.")
+        )
 
 
 def _same_origin(request: Request) -> bool:
@@ -204,10 +211,12 @@ async def _sent_token(request: Request) -> str:
 def _require_session(cookie: str) -> None:
     with reading() as session:
         if session.scalar(select(SignIn.id).where(SignIn.token_sha256 == digest(cookie))) is None:
-            raise NotSignedIn("You are not signed in, or your session has ended.")
+            raise NotSignedIn(_("You are not signed in, or your session has ended."))
 
 
 def require_visit(request: Request) -> None:
     """For forms of people who are not signed in: the page with the form has set a cookie. Raises Forbidden."""
     if session_id(request) is None:
-        raise Forbidden("Your browser did not send the cookie of this form. Allow cookies, reload the page, try again.")
+        raise Forbidden(
+            _("Your browser did not send the cookie of this form. Allow cookies, reload the page, try again.")
+        )

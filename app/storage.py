@@ -22,6 +22,7 @@ from typing import BinaryIO, Protocol, cast
 
 from app.config import get_settings
 from app.errors import StorageFull
+from app.language import _
 
 CHUNK = 1 << 20
 _syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
@@ -185,7 +186,7 @@ def _plain_words() -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StorageFull("The disk of the server is full. Nothing of this was stored.") from error
+            raise StorageFull(_("The disk of the server is full. Nothing of this was stored.")) from error
         raise
 
 

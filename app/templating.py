@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from jinja2_fragments import render_block
 from markupsafe import Markup, escape
 
-from app.language import _, language, ngettext, number, percent
+from app.language import _, decimal, language, ngettext, number, percent, stored
 from app.messages import script_address
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
@@ -37,6 +37,8 @@ def environment() -> Environment:
     env.globals["script_address"] = script_address
     env.filters["percent"] = percent
     env.filters["count"] = number
+    env.filters["decimal"] = decimal
+    env.filters["stored"] = stored
     env.filters["moment"] = _moment
     env.filters["code"] = lambda text: Markup(CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped before
     return env

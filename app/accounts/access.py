@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, joinedload
 from app.config import get_settings
 from app.db import SessionDep, now, transaction
 from app.errors import Forbidden, NotSignedIn
-from app.language import speak
+from app.language import _, speak
 from app.models import ApiToken, SignIn, User
 from app.security import SAFE_METHODS, bearer_token, digest, session_id
 
@@ -46,7 +46,7 @@ def _by_cookie(request: Request, session: Session) -> User:
     )
     sign_in = session.scalar(query)
     if sign_in is None or not sign_in.user.active or _has_ended(sign_in):
-        raise NotSignedIn("You are not signed in, or your session has ended.")
+        raise NotSignedIn(_("You are not signed in, or your session has ended."))
     if _is_old(sign_in.last_seen_at):
         _note(request, session, sign_in, SignIn.last_seen_at.key)
     return sign_in.user
@@ -62,12 +62,12 @@ def _by_token(request: Request, session: Session, secret: str) -> User:
     query = select(ApiToken).options(joinedload(ApiToken.user)).where(ApiToken.token_sha256 == digest(secret))
     token = session.scalar(query)
     if token is None or token.revoked_at is not None or token.expires_at <= now() or not token.user.active:
-        error = NotSignedIn("The token is unknown, revoked or has expired.")
+        error = NotSignedIn(_("The token is unknown, revoked or has expired."))
         error.headers = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
         raise error
     needed = "read" if request.method in SAFE_METHODS else "write"
     if needed not in token.scopes:
-        raise Forbidden(f"This token may not {needed}.")
+        raise Forbidden(_("This token may only read.") if needed == "write" else _("This token may not read."))
     if token.last_used_at is None or _is_old(token.last_used_at):
         _note(request, session, token, ApiToken.last_used_at.key)
     return token.user
@@ -91,7 +91,7 @@ def _note(request: Request, session: Session, row: SignIn | ApiToken, column: st
 def manager(user: Annotated[User, Depends(current_user)]) -> User:
     """Return the person behind the request if they are a manager. Raises NotSignedIn or Forbidden."""
     if user.role != "manager":
-        raise Forbidden("Only managers can do this.")
+        raise Forbidden(_("Only managers can do this."))
     return user
 
 

@@ -13,6 +13,7 @@ from limits.strategies import MovingWindowRateLimiter
 
 from app.config import get_settings
 from app.errors import TooManyRequests
+from app.language import _
 from app.security import digest
 
 Storage = MemoryStorage | RedisStorage
@@ -54,7 +55,7 @@ def _forget(storage: Storage, key: str) -> None:
 
 def _wait(seconds: float) -> TooManyRequests:
     seconds = max(1, ceil(seconds))
-    error = TooManyRequests(f"Too many attempts. Please wait {seconds} seconds, then try again.")
+    error = TooManyRequests(_("Too many attempts. Please wait %(seconds)s seconds, then try again.", seconds=seconds))
     error.headers = {"Retry-After": str(seconds)}
     return error
 

@@ -15,7 +15,7 @@ Role = Literal["technician", "reviewer", "manager"]
 
 def _email(value: str) -> str:
     if not EMAIL.fullmatch(value) or not value.isprintable():
-        raise ValueError("Please give an address such as name@lab.example.")
+        raise ValueError(_("Please give an address such as name@lab.example."))
     return value
 
 
@@ -32,7 +32,7 @@ class NewPassword(BaseModel):
     @classmethod
     def _same_twice(cls, repeated: str, info: ValidationInfo) -> str:
         if repeated != info.data.get("password", repeated):
-            raise ValueError("The two passwords are not the same.")
+            raise ValueError(_("The two passwords are not the same."))
         return repeated
 
 

@@ -14,7 +14,7 @@ from app.config import get_settings
 from app.db import SessionDep
 from app.errors import Invalid, NotFound, NotSignedIn, TooManyRequests
 from app.forms import FormValues, PathId, fields, parse, reasons_of
-from app.language import languages
+from app.language import _, languages
 from app.models import ApiToken, Invitation, User
 from app.models.user import ROLES
 from app.security import clear_session_cookie, csrf_token, new_secret, require_visit, session_id, set_session_cookie
@@ -79,7 +79,7 @@ def sign_out(request: Request, session: SessionDep) -> Response:
 def _invitation_of_link(token: str, session: SessionDep) -> Invitation:
     invitation = queries.open_invitation(session, token)
     if invitation is None:
-        raise NotFound("This link was used already or has expired. Ask a manager for a new one.")
+        raise NotFound(_("This link was used already or has expired. Ask a manager for a new one."))
     return invitation
 
 
@@ -180,7 +180,7 @@ def revoke_own_token(token_id: PathId, user: CurrentUser, session: SessionDep) -
     """Make one of one's own tokens stop working."""
     token = session.get(ApiToken, token_id)
     if token is None or token.user_id != user.id:
-        raise NotFound("There is no such token among yours.")
+        raise NotFound(_("There is no such token among yours."))
     service.revoke_token(session, token, by=user)
     return RedirectResponse("/account", 303)
 
@@ -212,7 +212,8 @@ def people(request: Request, _manager: Manager, session: SessionDep) -> Response
 def invite(request: Request, manager: Manager, session: SessionDep, values: FormValues) -> Response:
     """Make an invitation and show its link this one time."""
     role = parse(RoleChoice, values).role
-    return _people_page(request, session, link=service.invite(session, role, by=manager), link_for=f"a new {role}")
+    text = _("Link for a new account: %(role)s", role=_(role))
+    return _people_page(request, session, link=service.invite(session, role, by=manager), link_for=text)
 
 
 @router.post("/accounts/invitations/{invitation_id}/withdraw")
@@ -225,7 +226,7 @@ def withdraw(invitation_id: PathId, manager: Manager, session: SessionDep) -> Re
 def _person(user_id: PathId, _manager: Manager, session: SessionDep) -> User:
     user = session.get(User, user_id)
     if user is None:
-        raise NotFound("There is no such person.")
+        raise NotFound(_("There is no such person."))
     return user
 
 
@@ -257,7 +258,8 @@ def activate(person: Person, manager: Manager, session: SessionDep) -> Response:
 def password_link(request: Request, person: Person, manager: Manager, session: SessionDep) -> Response:
     """Make a link with which a person sets a new password, and show it this one time."""
     link = service.password_link(session, person, by=manager)
-    return _people_page(request, session, link=link, link_for=f"a new password of {person.name}")
+    text = _("Link for a new password of %(name)s", name=person.name)
+    return _people_page(request, session, link=link, link_for=text)
 
 
 @router.post("/accounts/tokens/{token_id}/revoke")
@@ -265,6 +267,6 @@ def revoke_token(token_id: PathId, manager: Manager, session: SessionDep) -> Res
     """Make anybody's token stop working."""
     token = session.get(ApiToken, token_id)
     if token is None:
-        raise NotFound("There is no such token.")
+        raise NotFound(_("There is no such token."))
     service.revoke_token(session, token, by=manager)
     return RedirectResponse("/accounts", 303)

@@ -5,6 +5,8 @@ from functools import lru_cache
 from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
 
+from app.language import _
+
 # OWASP Password Storage Cheat Sheet: 19 MiB, two passes, one lane. Memory is per running sign-in, so not more.
 HASHER = PasswordHash((Argon2Hasher(memory_cost=19 * 1024, time_cost=2, parallelism=1),))
 SHORTEST = 12
@@ -27,14 +29,17 @@ def check(password: str, email: str) -> str:
     """Say why a new password is refused; empty when it is accepted."""
     plain = password.casefold()
     if len(password) < SHORTEST:
-        return f"At least {SHORTEST} characters, please. A few words are easier to remember than signs."
+        return _(
+            "At least %(shortest)s characters, please. A few words are easier to remember than signs.",
+            shortest=SHORTEST,
+        )
     if len(password) > LONGEST:
-        return f"At most {LONGEST} characters, please."
+        return _("At most %(max_length)s characters, please.", max_length=LONGEST)
     if plain in COMMON or len(set(plain)) < 5:
-        return "This password is among the first ones anybody would try. Choose another one."
+        return _("This password is among the first ones anybody would try. Choose another one.")
     local_part = email.partition("@")[0].casefold()
     if len(local_part) >= SHORTEST_NAME and local_part in plain:
-        return "The password must not contain the name in your e-mail address."
+        return _("The password must not contain the name in your e-mail address.")
     return ""
 
 

@@ -12,6 +12,7 @@ from app.config import get_settings
 from app.db import now, reading, transaction
 from app.errors import Conflict, NotFound, NotSignedIn
 from app.forms import refusal
+from app.language import _
 from app.models import ApiToken, Invitation, SignIn, User
 from app.models.audit import record
 from app.security import digest, new_secret
@@ -35,7 +36,7 @@ def sign_in(email: str, password: str, address: str) -> str:
     matches, renewed_hash = passwords.verify(password, user.password_hash if user else None)
     if user is None or not matches or not user.active:
         log.warning("refused a sign-in from %s", address)
-        raise NotSignedIn("This e-mail address and password do not go together.")
+        raise NotSignedIn(_("This e-mail address and password do not go together."))
     attempts.succeeded(email)
     with transaction() as session:
         if renewed_hash:
@@ -97,7 +98,7 @@ def withdraw(session: Session, invitation_id: int, by: User) -> None:
 def join(session: Session, invitation: Invitation, form: Welcome) -> User:
     """Create the account of somebody who follows an invitation. Raises Invalid, NotFound when the link was used."""
     if queries.by_email(session, form.email):
-        raise refusal({"email": "There is already an account with this address. Ask a manager for a new password."})
+        raise refusal({"email": _("There is already an account with this address. Ask a manager for a new password.")})
     _check_password(form.password, form.email)
     _use(session, invitation)
     user = User(
@@ -127,7 +128,7 @@ def _use(session: Session, invitation: Invitation) -> None:
     unused = (Invitation.id == invitation.id) & Invitation.used_at.is_(None)
     used = update(Invitation).where(unused).values(used_at=now()).returning(Invitation.id)
     if session.scalar(used) is None:
-        raise NotFound("This link was used already.")
+        raise NotFound(_("This link was used already."))
 
 
 def _check_password(password: str, email: str) -> None:
@@ -149,7 +150,7 @@ def change_password(session: Session, user: User, form: PasswordChange, address:
     """
     attempts.begin(user.email, address)
     if not passwords.verify(form.current, user.password_hash)[0]:
-        raise refusal({"current": "This is not your present password."})
+        raise refusal({"current": _("This is not your present password.")})
     attempts.succeeded(user.email)
     _check_password(form.password, user.email)
     _set_password(session, user, form.password)
@@ -195,7 +196,7 @@ def activate(session: Session, user: User, by: User) -> None:
 
 def _keep_a_manager(session: Session, user: User) -> None:
     if user.active and user.role == "manager" and queries.active_managers(session, lock=True) == 1:
-        raise Conflict(f"{user.name} is the last manager. Make somebody else a manager first.")
+        raise Conflict(_("%(name)s is the last manager. Make somebody else a manager first.", name=user.name))
 
 
 def create_token(session: Session, user: User, form: NewToken) -> str:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from app.forms import Id
+from app.language import _
 
 MOST_ITEMS = 5000
 
@@ -23,7 +24,7 @@ class LabelItem(BaseModel):
 
 def _each_cell_once(items: list[LabelItem]) -> list[LabelItem]:
     if len({item.cell_id for item in items}) < len(items):
-        raise ValueError("the same cell is named twice")
+        raise ValueError(_("the same cell is named twice"))
     return items
 
 

@@ -11,6 +11,7 @@ from app import events, jobs
 from app.annotations.forms import LabelItem
 from app.db import now
 from app.errors import Invalid, NotFound
+from app.language import _
 from app.models import Annotation, Cell, CellClass, Project, User
 from app.models.project import lock
 from app.projects.queries import classes
@@ -93,7 +94,7 @@ def _class_ids(session: Session, project: Project, items: Sequence[LabelItem]) -
     ids: dict[str | None, int | None] = {None: None, **{row.code: row.id for row in session.execute(query)}}
     wanted = {item.class_ for item in items} | {item.if_class for item in items}
     if unknown := sorted(code for code in wanted - ids.keys() if code):
-        raise Invalid(f"class: this project has no class {', '.join(unknown)}.")
+        raise Invalid(_("class: this project has no class %(unknown)s.", unknown=", ".join(unknown)))
     return ids
 
 
@@ -102,7 +103,7 @@ def _cells(session: Session, project: Project, items: Sequence[LabelItem]) -> di
     query = select(Cell.id, Cell.class_id).where(Cell.id.in_(wanted), Cell.project_id == project.id)
     cells = {row.id: row for row in session.execute(query)}
     if unknown := sorted(wanted - cells.keys()):
-        raise NotFound(f"cell_id: this project has no cell {', '.join(map(str, unknown[:10]))}.")
+        raise NotFound(_("cell_id: this project has no cell %(unknown)s.", unknown=", ".join(map(str, unknown[:10]))))
     return cells
 
 

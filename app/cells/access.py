@@ -10,6 +10,7 @@ from app.accounts.access import CurrentUser
 from app.db import SessionDep
 from app.errors import NotFound
 from app.forms import PathId
+from app.language import _
 from app.models import Cell, Image, Member, User
 
 
@@ -20,7 +21,7 @@ def find_cell(session: Session, cell_id: int, user: User) -> tuple[Cell, Image]:
         query = query.join(Member, and_(Member.project_id == Cell.project_id, Member.user_id == user.id))
     found = session.execute(query).one_or_none()
     if found is None:
-        raise NotFound("There is no such cell, or you are not a member of its project.")
+        raise NotFound(_("There is no such cell, or you are not a member of its project."))
     return found[0], found[1]
 
 

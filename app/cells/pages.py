@@ -9,6 +9,7 @@ from fastapi.responses import Response, StreamingResponse
 from app.cells import pictures
 from app.cells.access import ViewableCell, ViewableImage
 from app.errors import NotFound
+from app.language import _
 from app.storage import CHUNK, get_storage
 
 router = APIRouter(tags=["cells"])
@@ -41,7 +42,7 @@ def original(cell: ViewableCell, image: ViewableImage) -> Response:
     try:
         file = get_storage().open(f"images/{image.sha256}")
     except FileNotFoundError:
-        raise NotFound("The stored file of this image is missing.") from None
+        raise NotFound(_("The stored file of this image is missing.")) from None
 
     def pieces() -> Iterator[bytes]:
         with file:

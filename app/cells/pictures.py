@@ -10,6 +10,7 @@ from contextlib import nullcontext
 import PIL.Image
 
 from app.errors import NotFound
+from app.language import _
 from app.models import Image
 from app.storage import get_storage
 
@@ -56,7 +57,7 @@ def _decoded(image: Image, least: int) -> PIL.Image.Image:
         try:
             data = get_storage().read(f"images/{image.sha256}")
         except FileNotFoundError:
-            raise NotFound("The stored file of this image is missing.") from None
+            raise NotFound(_("The stored file of this image is missing.")) from None
         with PIL.Image.open(io.BytesIO(data), formats=FORMATS) as original:
             original.draft("RGB", (least, least))
             return _rgb(original)

@@ -8,6 +8,7 @@ from app.accounts.access import Manager
 from app.db import SessionDep
 from app.errors import NotFound
 from app.forms import PathId
+from app.language import _
 from app.models import Classifier
 from app.projects.access import find_project
 
@@ -16,7 +17,7 @@ def managed_classifier(classifier_id: PathId, user: Manager, session: SessionDep
     """Return the classifier of the path. Raises Forbidden or NotFound."""
     classifier = session.get(Classifier, classifier_id)
     if classifier is None:
-        raise NotFound(f"There is no classifier {classifier_id}.")
+        raise NotFound(_("There is no classifier %(classifier_id)s.", classifier_id=classifier_id))
     find_project(session, classifier.project_id, user)
     return classifier
 

@@ -14,6 +14,7 @@ from app.db import SessionDep
 from app.encoders import service as encoders
 from app.errors import NotFound
 from app.forms import Id, PageId, PathId
+from app.language import _
 from app.models import Encoder, Project
 from app.projects.access import ManagedProject, ViewableProject
 from app.templating import render
@@ -50,7 +51,7 @@ def switch_encoder(
     """Begin to embed all images anew with another encoder."""
     encoder = session.get(Encoder, encoder_id)
     if encoder is None:
-        raise NotFound(f"encoder_id: there is no encoder {encoder_id}.")
+        raise NotFound(_("encoder_id: there is no encoder %(encoder_id)s.", encoder_id=encoder_id))
     encoders.switch(session, project, encoder, by=user.id)
     return RedirectResponse(f"/projects/{project.id}/classifiers", 303)
 

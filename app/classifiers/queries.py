@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.errors import NotFound
+from app.language import _
 from app.models import Cell, Classifier, Embedding, Encoder
 from app.storage import get_storage
 
@@ -29,7 +30,7 @@ def version(session: Session, project_id: int, number: int) -> Classifier:
     query = select(Classifier).where(Classifier.project_id == project_id, Classifier.version == number)
     found = session.scalar(query)
     if found is None:
-        raise NotFound(f"There is no version {number} of this project's classifier.")
+        raise NotFound(_("There is no version %(number)s of this project's classifier.", number=number))
     return found
 
 

@@ -5,6 +5,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import Conflict
 from app.events import publish
+from app.language import _
 from app.models import Classifier, Scanner, User
 from app.models.audit import record
 from app.models.project import lock
@@ -21,9 +22,19 @@ def activate(session: Session, classifier: Classifier, scanner: Scanner, by: Use
     if classifier.state == "reporting" and classifier.scanner_id == scanner.id:
         return
     if classifier.state == "reporting":
-        raise Conflict(f"Version {classifier.version} already reports for another scanner; a version serves one.")
+        raise Conflict(
+            _(
+                "Version %(version)s already reports for another scanner; a version serves one.",
+                version=classifier.version,
+            )
+        )
     if classifier.scores is None:
-        raise Conflict(f"The scores of version {classifier.version} are no longer kept. Activate a newer version.")
+        raise Conflict(
+            _(
+                "The scores of version %(version)s are no longer kept. Activate a newer version.",
+                version=classifier.version,
+            )
+        )
     before = session.scalar(
         select(Classifier).where(Classifier.scanner_id == scanner.id, Classifier.state == "reporting")
     )

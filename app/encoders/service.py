@@ -13,6 +13,7 @@ from app import jobs
 from app.config import get_settings
 from app.db import now
 from app.errors import Conflict, Invalid
+from app.language import _
 from app.models import Encoder, Project
 from app.models.audit import record
 from app.models.project import lock
@@ -52,9 +53,11 @@ def _description(path: Path) -> dict[str, Any]:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
     except (SafetensorError, OSError) as error:
-        raise Invalid(f"{path.name} is not an encoder file (safetensors): {error}") from error
+        raise Invalid(
+            _("%(name)s is not an encoder file (safetensors): %(error)s", name=path.name, error=error)
+        ) from error
     if METADATA_KEY not in metadata:
-        raise Invalid(f"{path.name} is a safetensors file but not an encoder of Fiftycells.")
+        raise Invalid(_("%(name)s is a safetensors file but not an encoder of Fiftycells.", name=path.name))
     description: dict[str, Any] = json.loads(metadata[METADATA_KEY])
     return description
 
@@ -67,9 +70,9 @@ def switch(session: Session, project: Project, encoder: Encoder, *, by: int | No
     lock(session, project.id)
     session.refresh(project)
     if project.next_encoder_id is not None:
-        raise Conflict("This project is already moving to another encoder. Wait until that is done.")
+        raise Conflict(_("This project is already moving to another encoder. Wait until that is done."))
     if encoder.id == project.encoder_id:
-        raise Conflict(f"This project already uses {encoder.name}.")
+        raise Conflict(_("This project already uses %(name)s.", name=encoder.name))
     record(
         session,
         "project.encoder_switch_started",

@@ -7,8 +7,9 @@ from sqlalchemy import JSON, ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.db import Base, UtcDateTime
+from app.language import N_
 
-ROLES = ("technician", "reviewer", "manager")
+ROLES = (N_("technician"), N_("reviewer"), N_("manager"))
 
 
 class User(Base):

@@ -9,6 +9,7 @@ from app.accounts.access import CurrentUser, Manager
 from app.db import SessionDep
 from app.errors import NotFound
 from app.forms import PathId
+from app.language import _
 from app.models import Member, Project, User
 
 
@@ -16,7 +17,7 @@ def find_project(session: Session, project_id: int, user: User) -> Project:
     """Return a project this person may see. Raises NotFound, for others' projects as for missing ones."""
     project = session.get(Project, project_id)
     if project is None or (user.role != "manager" and session.get(Member, (project_id, user.id)) is None):
-        raise NotFound("There is no such project, or you are not a member of it.")
+        raise NotFound(_("There is no such project, or you are not a member of it."))
     return project
 
 

@@ -12,6 +12,7 @@ from app.accounts.access import CurrentUser, Manager
 from app.db import SessionDep
 from app.errors import Invalid
 from app.forms import Name
+from app.language import _
 from app.models import Member, Project
 from app.projects import presets, service
 from app.projects.access import ManagedProject
@@ -70,7 +71,7 @@ def project_etag(project: Project) -> str:
 def create(form: ProjectForm, manager: Manager, session: SessionDep, response: Response) -> ProjectItem:
     """Create a project; managers only."""
     if form.template and form.classes:
-        raise Invalid("template: give either a template or classes.")
+        raise Invalid(_("template: give either a template or classes."))
     classes = presets.classes_of(form.template) if form.template else with_keys(form.classes, set())
     project = service.create(session, form.name, classes, manager)
     response.headers["Location"] = f"{PREFIX}/projects/{project.id}"

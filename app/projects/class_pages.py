@@ -11,6 +11,7 @@ from app.accounts.access import Manager
 from app.db import SessionDep
 from app.errors import AppError, Conflict, Invalid, NotFound, PreconditionFailed
 from app.forms import FormValues, PathId, fields, parse, reasons_of
+from app.language import _
 from app.models import CellClass, Project
 from app.projects import classes as rules
 from app.projects import queries
@@ -74,7 +75,7 @@ def styles(request: Request, project: ViewableProject, session: SessionDep) -> R
 def _class_of_path(project: ManagedProject, class_id: PathId, session: SessionDep) -> CellClass:
     row = session.get(CellClass, class_id)
     if row is None or row.project_id != project.id:
-        raise NotFound("There is no such class in this project.")
+        raise NotFound(_("There is no such class in this project."))
     return row
 
 

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from app import jobs
 from app.errors import Conflict, PreconditionFailed
 from app.forms import refusal
+from app.language import _, ngettext
 from app.models import Annotation, CellClass, Project, User
 from app.models.audit import record
 from app.models.project import lock
@@ -39,7 +40,7 @@ def add(session: Session, project: Project, form: ClassForm, by: User) -> CellCl
     parents = {each.code: each.id for each in existing}
     reasons = _duplicates(existing, form)
     if form.parent and form.parent not in parents:
-        reasons["parent"] = f"There is no class {form.parent}."
+        reasons["parent"] = _("There is no class %(parent)s.", parent=form.parent)
     if reasons:
         raise refusal(reasons)
     row = _row(session, project, existing, form)
@@ -53,7 +54,9 @@ def change(session: Session, project: Project, row: CellClass, form: ChangedClas
     lock(session, project.id)
     session.refresh(row)
     if form.version != row.version:
-        raise PreconditionFailed(f"Somebody else changed the class {row.code} meanwhile. These are its present values.")
+        raise PreconditionFailed(
+            _("Somebody else changed the class %(code)s meanwhile. These are its present values.", code=row.code)
+        )
     existing = queries.classes(session, project)
     others = [each for each in existing if each is not row]
     before = _values(existing, row)
@@ -91,13 +94,25 @@ def delete(session: Session, project: Project, row: CellClass, by: User) -> None
     held_by = annotations_of(session, row)
     if held_by:
         raise Conflict(
-            f"The class {row.code} cannot be deleted: {held_by:,} annotation{' holds' if held_by == 1 else 's hold'} "
-            "it, and the record of who labelled what is never changed."
+            ngettext(
+                "The class %(code)s cannot be deleted: %(num)s annotation holds it, and the record of who labelled "
+                "what is never changed.",
+                "The class %(code)s cannot be deleted: %(num)s annotations hold it, and the record of who labelled "
+                "what is never changed.",
+                held_by,
+                code=row.code,
+            )
         )
     existing = queries.classes(session, project)
     children = [each.code for each in existing if each.parent_id == row.id]
     if children:
-        raise Conflict(f"The class {row.code} is the parent of {', '.join(children)}. Give those another parent first.")
+        raise Conflict(
+            _(
+                "The class %(code)s is the parent of %(children)s. Give those another parent first.",
+                code=row.code,
+                children=", ".join(children),
+            )
+        )
     record(session, "class.deleted", by=by.id, project_id=project.id, **_values(existing, row))
     session.delete(row)
 
@@ -111,9 +126,9 @@ def _duplicates(others: Sequence[CellClass], form: ClassForm) -> dict[str, str]:
     reasons = {}
     for other in others:
         if other.code.casefold() == form.code.casefold():
-            reasons["code"] = f"There is already a class {other.code}."
+            reasons["code"] = _("There is already a class %(code)s.", code=other.code)
         if form.key and other.key == form.key:
-            reasons["key"] = f"The key {form.key} belongs to {other.code} already."
+            reasons["key"] = _("The key %(key)s belongs to %(code)s already.", key=form.key, code=other.code)
     return reasons
 
 
@@ -143,10 +158,10 @@ def _parent_reason(existing: Sequence[CellClass], row: CellClass, parent: str | 
     by_id = {each.id: each for each in existing}
     above = next((each for each in existing if each.code == parent), None)
     if parent and above is None:
-        return f"There is no class {parent}."
+        return _("There is no class %(parent)s.", parent=parent)
     while above is not None:
         if above is row:
-            return "A class cannot be its own parent, not even by way of others."
+            return _("A class cannot be its own parent, not even by way of others.")
         above = by_id.get(above.parent_id) if above.parent_id else None
     return ""
 

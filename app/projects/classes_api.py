@@ -10,6 +10,7 @@ from app.accounts.access import CurrentUser, Manager
 from app.db import SessionDep
 from app.errors import NotFound
 from app.forms import Name, PathId
+from app.language import _
 from app.models import CellClass, Project
 from app.models.project import lock
 from app.projects import classes as rules
@@ -58,7 +59,7 @@ def _codes(session: Session, project: Project) -> dict[int, str]:
 def _of_project(class_id: PathId, session: SessionDep, project_id: PathId) -> CellClass:
     row = session.get(CellClass, class_id)
     if row is None or row.project_id != project_id:
-        raise NotFound("This project has no such class.")
+        raise NotFound(_("This project has no such class."))
     return row
 
 

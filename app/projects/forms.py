@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, StringConstraints
 
 from app.forms import Id, Name, OptionalName, OptionalUm
+from app.language import _
 
 CODE = re.compile(r"[A-Za-z0-9_-]{1,12}")
 COLOR = re.compile(r"#[0-9a-f]{6}")
@@ -14,23 +15,25 @@ GRID_KEYS = frozenset("[]?")  # tile size and help on the labelling page
 
 def _code(value: str) -> str:
     if not CODE.fullmatch(value):
-        raise ValueError("1 to 12 letters, digits, - or _, please.")
+        raise ValueError(_("1 to 12 letters, digits, - or _, please."))
     return value
 
 
 def _key(value: str) -> str:
     if len(value) != 1 or not value.isprintable() or value.isspace():
-        raise ValueError("One character that can be typed with a single key, please.")
+        raise ValueError(_("One character that can be typed with a single key, please."))
     if value != value.lower():
-        raise ValueError("Upper-case letters belong to Shift and its commands; choose a lower-case letter or a digit.")
+        raise ValueError(
+            _("Upper-case letters belong to Shift and its commands; choose a lower-case letter or a digit.")
+        )
     if value in GRID_KEYS:
-        raise ValueError(f"The labelling page uses {value} itself. Choose another key.")
+        raise ValueError(_("The labelling page uses %(value)s itself. Choose another key.", value=value))
     return value
 
 
 def _color(value: str) -> str:
     if not COLOR.fullmatch(value):
-        raise ValueError("A colour such as #0072b2, please.")
+        raise ValueError(_("A colour such as #0072b2, please."))
     return value
 
 

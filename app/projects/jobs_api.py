@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.db import SessionDep
 from app.jobs import Job
+from app.language import stored
 from app.models import Refusal, Upload
 from app.projects.jobs_pages import ViewableJob
 from app.rest import rest_router
@@ -67,7 +68,7 @@ def read(job: ViewableJob, session: SessionDep) -> JobState:
         state=job.state,
         project_id=job.project_id,
         progress=Progress(done=job.progress_done, total=job.progress_total),
-        message=job.message,
+        message=stored(job.message),
         attempts=job.attempts,
         created_at=job.created_at,
         started_at=job.started_at,
@@ -89,5 +90,5 @@ def _upload(session: Session, job: Job) -> UploadResult | None:
         stored=upload.stored,
         duplicates=upload.duplicates,
         refused=upload.refused,
-        refusals=[RefusedFile(name=refusal.name, reason=refusal.reason) for refusal in refusals],
+        refusals=[RefusedFile(name=refusal.name, reason=stored(refusal.reason)) for refusal in refusals],
     )

@@ -14,19 +14,20 @@ from app.db import SessionDep
 from app.errors import Conflict, NotFound
 from app.forms import PathId
 from app.jobs import Job
+from app.language import N_, _
 from app.models import Member, Project, User
 from app.models.audit import record
 from app.templating import render
 
 SHOWN = 100
 KINDS = {
-    "annotations.accept": "Accept reviewed predictions",
-    "annotations.undo": "Undo labels",
-    "cells.embed": "Compute embeddings",
-    "classifiers.fit": "Fit classifier and score cells",
-    "slides.unpack": "Unpack upload",
-    "encoders.embed_missing": "Move to another encoder",
-    "demo.seed": "Make the demo project",
+    "annotations.accept": N_("Accept reviewed predictions"),
+    "annotations.undo": N_("Undo labels"),
+    "cells.embed": N_("Compute embeddings"),
+    "classifiers.fit": N_("Fit classifier and score cells"),
+    "slides.unpack": N_("Unpack upload"),
+    "encoders.embed_missing": N_("Move to another encoder"),
+    "demo.seed": N_("Make the demo project"),
 }
 
 router = APIRouter(tags=["jobs"])
@@ -36,7 +37,7 @@ def viewable_job(job_id: PathId, user: CurrentUser, session: SessionDep) -> Job:
     """Return a job of a project the person may open; raises NotFound."""
     job = session.scalar(_visible(user).where(Job.id == job_id))
     if job is None:
-        raise NotFound(f"There is no job {job_id}.")
+        raise NotFound(_("There is no job %(job_id)s.", job_id=job_id))
     return job
 
 
@@ -63,7 +64,7 @@ def index(request: Request, user: CurrentUser, session: SessionDep) -> HTMLRespo
 def retry(job: ViewableJob, manager: Manager, session: SessionDep) -> RedirectResponse:
     """Start a job again that was given up."""
     if job.state != "dead":
-        raise Conflict(f"Job {job.id} is {job.state}; only a job that was given up can be started again.")
+        raise Conflict(_("Job %(id)s was not given up, so it cannot be started again.", id=job.id))
     jobs.retry(session, job)
     record(session, "job.retried", by=manager.id, project_id=job.project_id, job=job.id)
     return RedirectResponse("/jobs", 303)

@@ -10,8 +10,9 @@ from app.accounts.access import CurrentUser, Manager
 from app.db import SessionDep
 from app.errors import Invalid
 from app.forms import FormValues, PageId, PathId, fields, parse, reasons_of, refusal
-from app.models import AuditEvent, Project
-from app.projects import class_pages, presets, queries, service
+from app.language import _
+from app.models import Project
+from app.projects import class_pages, presets, queries, service, trail
 from app.projects.access import ManagedProject, ViewableProject
 from app.projects.forms import NewProject, PersonChoice, ProjectName
 from app.templating import render
@@ -45,7 +46,7 @@ def create(request: Request, user: Manager, session: SessionDep, values: FormVal
     try:
         form = parse(NewProject, values)
         if form.preset and form.preset not in presets.TITLES:
-            raise refusal({"preset": "Choose one of the sets of classes."})
+            raise refusal({"preset": _("Choose one of the sets of classes.")})
         classes = presets.classes_of(form.preset) if form.preset else []
         project = service.create(session, form.name, classes, by=user)
     except Invalid as error:
@@ -124,25 +125,7 @@ def audit(request: Request, project: ViewableProject, session: SessionDep, befor
         "projects/audit.html",
         active="settings",
         project=project,
-        events=[(event, name or "Fiftycells", _details(event)) for event, name in page],
+        events=[(event, name or "Fiftycells", trail.title(event), trail.details(event)) for event, name in page],
         older=page[-1][0].id if len(rows) > len(page) else None,
         newest_first=before is None,
     )
-
-
-def _details(event: AuditEvent) -> list[str]:
-    """Say what an event holds, one line a field; changes show the old and the new value."""
-    detail = dict(event.detail)
-    changes = detail.pop("changes", {})
-    lines = [f"{_field(name)}: {_words(value)}" for name, value in detail.items()]
-    return lines + [f"{_field(name)}: {_words(old)} → {_words(new)}" for name, (old, new) in changes.items()]
-
-
-def _field(name: str) -> str:
-    return {"um_per_px": "µm per pixel", "color": "colour"}.get(name, name.replace("_", " "))
-
-
-def _words(value: Any) -> str:
-    if value is None or value == "":
-        return "none"
-    return ", ".join(str(item) for item in value) if isinstance(value, list) else str(value)

@@ -9,6 +9,7 @@ from app.db import now
 from app.encoders.service import default_encoder
 from app.errors import NotFound
 from app.forms import refusal
+from app.language import _
 from app.models import Member, Project, Scanner, User
 from app.models.audit import record
 from app.projects import classes as class_rules
@@ -46,14 +47,14 @@ def rename(session: Session, project: Project, name: str, by: User) -> None:
 
 def _check_name(session: Session, name: str) -> None:
     if session.scalar(select(Project.id).where(Project.name == name)) is not None:
-        raise refusal({"name": "There is already a project with this name."})
+        raise refusal({"name": _("There is already a project with this name.")})
 
 
 def add_member(session: Session, project: Project, user_id: int, by: User) -> None:
     """Let a person work on a project. Raises Invalid."""
     user = session.get(User, user_id)
     if user is None or not user.active:
-        raise refusal({"user_id": "Choose a person with an active account."})
+        raise refusal({"user_id": _("Choose a person with an active account.")})
     if session.get(Member, (project.id, user.id)) is None:
         session.add(Member(project_id=project.id, user_id=user.id))
         record(session, "member.added", by=by.id, project_id=project.id, person=user.name, email=user.email)
@@ -63,6 +64,6 @@ def remove_member(session: Session, project: Project, user_id: int, by: User) ->
     """Take a person off a project; their labels stay. Raises NotFound."""
     member, user = session.get(Member, (project.id, user_id)), session.get(User, user_id)
     if member is None or user is None:
-        raise NotFound("This person is not a member of the project.")
+        raise NotFound(_("This person is not a member of the project."))
     session.delete(member)
     record(session, "member.removed", by=by.id, project_id=project.id, person=user.name, email=user.email)

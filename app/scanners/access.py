@@ -8,6 +8,7 @@ from app.accounts.access import CurrentUser, Manager
 from app.db import SessionDep
 from app.errors import NotFound
 from app.forms import PathId
+from app.language import _
 from app.models import Scanner
 from app.projects.access import find_project
 
@@ -16,7 +17,7 @@ def viewable_scanner(scanner_id: PathId, user: CurrentUser, session: SessionDep)
     """Return the scanner of the path if the person may open its project. Raises NotFound."""
     scanner = session.get(Scanner, scanner_id)
     if scanner is None:
-        raise NotFound("There is no such scanner, or you are not a member of its project.")
+        raise NotFound(_("There is no such scanner, or you are not a member of its project."))
     find_project(session, scanner.project_id, user)
     return scanner
 

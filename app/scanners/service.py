@@ -4,6 +4,7 @@ from sqlalchemy.orm import Session
 
 from app.db import now
 from app.forms import refusal
+from app.language import _
 from app.models import Project, Scanner, User
 from app.models.audit import record
 from app.models.project import lock
@@ -38,4 +39,4 @@ def change(session: Session, scanner: Scanner, form: ScannerForm, by: User) -> N
 
 def _check_name(session: Session, project_id: int, name: str) -> None:
     if queries.by_name(session, project_id, name):
-        raise refusal({"name": "There is already a scanner with this name in the project."})
+        raise refusal({"name": _("There is already a scanner with this name in the project.")})

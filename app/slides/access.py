@@ -10,6 +10,7 @@ from app.accounts.access import CurrentUser, current_user
 from app.db import SessionDep, transaction
 from app.errors import NotFound
 from app.forms import PathId
+from app.language import _
 from app.models import Slide, Upload, User
 from app.projects.access import find_project
 
@@ -18,7 +19,7 @@ def find_slide(session: Session, slide_id: int, user: User) -> Slide:
     """Return a slide this person may see. Raises NotFound, for others' slides as for missing ones."""
     slide = session.get(Slide, slide_id)
     if slide is None:
-        raise NotFound("There is no such slide, or you are not a member of its project.")
+        raise NotFound(_("There is no such slide, or you are not a member of its project."))
     find_project(session, slide.project_id, user)
     return slide
 
@@ -32,7 +33,7 @@ def find_upload(session: Session, upload_id: int, user: User) -> Upload:
     """Return an upload to a slide this person may see. Raises NotFound."""
     upload = session.get(Upload, upload_id)
     if upload is None:
-        raise NotFound("There is no such upload, or you are not a member of its project.")
+        raise NotFound(_("There is no such upload, or you are not a member of its project."))
     find_slide(session, upload.slide_id, user)
     return upload
 

@@ -16,6 +16,7 @@ from app.accounts.access import CurrentUser
 from app.db import SessionDep
 from app.errors import Invalid
 from app.forms import Id, printable
+from app.language import _
 from app.models import Slide
 from app.projects.access import ViewableProject
 from app.rest import PREFIX, Page, Paging, problems, rest_router, rows_of_page
@@ -100,9 +101,9 @@ async def received_images(request: Request, _destination: SlideDestination) -> A
     async with received_files(request) as files:
         kind = (await request.form()).get("kind", "cells")
         if kind == "field":
-            raise Invalid('kind: images of whole fields are not supported yet; send single cells (kind "cells").')
+            raise Invalid(_('kind: images of whole fields are not supported yet; send single cells (kind "cells").'))
         if kind != "cells":
-            raise Invalid('kind: must be "cells" or "field".')
+            raise Invalid(_('kind: must be "cells" or "field".'))
         stored = await run_in_threadpool(receiving.store, files)
         parts = [[file.filename, each.sha256] for file, each in zip(files, stored, strict=True)]
         # What tells a repeated request from another one: boundaries differ each time the same files are sent.

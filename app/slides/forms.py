@@ -13,6 +13,7 @@ from starlette.requests import ClientDisconnect
 
 from app.errors import Invalid, StorageFull
 from app.forms import Id, printable
+from app.language import _
 
 MOST_FILES = 200  # in one request; small ones are held in memory, and for more there is the ZIP
 MOST_FIELD_BYTES = 64 * 1024  # of a field that is no file
@@ -46,20 +47,26 @@ async def received_files(request: Request) -> AsyncIterator[list[UploadFile]]:
     try:
         form = await request.form(max_files=MOST_FILES, max_fields=10, max_part_size=MOST_FIELD_BYTES)
     except ClientDisconnect:
-        raise Invalid("The connection ended before the files were complete. Nothing of them was stored.") from None
+        raise Invalid(_("The connection ended before the files were complete. Nothing of them was stored.")) from None
     except HTTPException as error:
-        raise Invalid(f"files: {error.detail} At most {MOST_FILES} files at a time, or one ZIP.") from error
+        raise Invalid(
+            _(
+                "files: %(detail)s At most %(most_files)s files at a time, or one ZIP.",
+                detail=error.detail,
+                most_files=MOST_FILES,
+            )
+        ) from error
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        raise StorageFull("The disk of the server is full. Nothing of this request was stored.") from error
+        raise StorageFull(_("The disk of the server is full. Nothing of this request was stored.")) from error
     try:
         # A field in which nothing was chosen arrives as a file without a name.
         files = [
-            item for _, item in form.multi_items() if isinstance(item, UploadFile) and (item.filename or item.size)
+            item for _name, item in form.multi_items() if isinstance(item, UploadFile) and (item.filename or item.size)
         ]
         if not files:
-            raise Invalid("files: choose at least one file.")
+            raise Invalid(_("files: choose at least one file."))
         yield files
     finally:
         await form.close()

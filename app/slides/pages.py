@@ -13,6 +13,7 @@ from app.accounts.access import CurrentUser
 from app.db import SessionDep
 from app.errors import Conflict, Invalid, NotFound
 from app.forms import FormValues, PageId, fields, parse, reasons_of
+from app.language import _
 from app.models import Project, Slide, Upload
 from app.projects.access import ViewableProject, find_project
 from app.scanners.queries import scanners as scanners_of
@@ -43,7 +44,7 @@ def _address(slide: Slide) -> str:
 
 def _of_project(slide: Slide, project: Project) -> None:
     if slide.project_id != project.id:
-        raise NotFound("There is no such slide in this project.")
+        raise NotFound(_("There is no such slide in this project."))
 
 
 @router.get("/projects/{project_id}/slides")

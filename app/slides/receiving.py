@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from app import jobs
 from app.db import insert_into, now, transaction
 from app.errors import Conflict
+from app.language import _
 from app.models import Upload, UploadPart
 from app.slides import service
 from app.slides.access import Destination
@@ -63,7 +64,7 @@ def add(session: Session, destination: Destination, files: Sequence[IncomingFile
     upload = _upload(session, destination, files, stored)
     new = _add_parts(session, upload.id, files, stored)
     if new and destination.upload_id is not None and upload.completed_at is not None:
-        raise Conflict("This upload is complete and takes no more files. Start a new one.")
+        raise Conflict(_("This upload is complete and takes no more files. Start a new one."))
     upload.received_files += len(new)
     upload.received_bytes += sum(new)
     upload.heard_at = now()

@@ -8,6 +8,7 @@ from app.db import now
 from app.errors import Conflict, Invalid
 from app.events import publish
 from app.forms import refusal
+from app.language import _
 from app.models import Project, Scanner, Slide, Upload, User
 from app.models.audit import record
 from app.models.project import lock
@@ -18,19 +19,19 @@ def scanner_of(session: Session, project: Project, scanner_id: int) -> Scanner:
     """Return a scanner of the project. Raises Invalid."""
     scanner = session.get(Scanner, scanner_id)
     if scanner is None or scanner.project_id != project.id:
-        raise refusal({"scanner_id": "This project has no such scanner."})
+        raise refusal({"scanner_id": _("This project has no such scanner.")})
     return scanner
 
 
 def create_slide(session: Session, project: Project, accession: str, scanner: Scanner, by: User) -> Slide:
     """Create a slide. Raises Conflict, with `slide_id` of the other, if the project has one of this accession."""
     if scanner.project_id != project.id:
-        raise Invalid("scanner_id: the scanner belongs to another project.")
+        raise Invalid(_("scanner_id: the scanner belongs to another project."))
     lock(session, project.id)
     same = (Slide.project_id == project.id) & (Slide.accession == accession)
     other = session.scalar(select(Slide.id).where(same))
     if other is not None:
-        reason = f"There is a slide {accession} in this project already."
+        reason = _("There is a slide %(accession)s in this project already.", accession=accession)
         raise Conflict(reason, slide_id=other, errors=[{"field": "accession", "reason": reason}])
     slide = Slide(project_id=project.id, scanner_id=scanner.id, accession=accession, created_by=by.id, created_at=now())
     session.add(slide)
@@ -80,7 +81,7 @@ def retry(session: Session, upload: Upload) -> None:
     """Start unpacking again after it was given up. Raises Conflict if it was not."""
     job = dead_job(session, upload.id)
     if job is None:
-        raise Conflict("Unpacking has not been given up.")
+        raise Conflict(_("Unpacking has not been given up."))
     jobs.retry(session, job)
 
 

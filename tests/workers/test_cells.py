@@ -115,6 +115,6 @@ def test_a_project_moves_to_another_encoder_while_the_old_one_serves(
     with reading() as session:
         assert session.get_one(Project, project.id).encoder_id == 1
     work()
-    assert "This project uses <strong>other (00000000)</strong>" in client.get(f"{address}/classifiers").text
+    assert "This project uses <b>other (00000000)</b>" in client.get(f"{address}/classifiers").text
     assert len(embeddings(1)) == len(embeddings(2)) == 3
     assert f"encoder: fake ({FakeEncoder.sha256[:8]}) → other (00000000)" in client.get(f"{address}/audit").text

@@ -1,0 +1,71 @@
+"""The audit trail in words. Events are stored as names and values, so that everybody reads them in their language."""
+
+from typing import Any
+
+from app.language import N_, _, decimal
+from app.models import AuditEvent
+
+EVENTS = {
+    "classifier.activated": N_("Classifier activated"),
+    "class.added": N_("Class added"),
+    "class.changed": N_("Class changed"),
+    "class.deleted": N_("Class deleted"),
+    "class.moved": N_("Class moved"),
+    "demo.seeded": N_("Demo cells made"),
+    "job.retried": N_("Job started again"),
+    "member.added": N_("Member added"),
+    "member.removed": N_("Member removed"),
+    "project.created": N_("Project created"),
+    "project.encoder_switch_started": N_("Move to another encoder begun"),
+    "project.encoder_switched": N_("Moved to another encoder"),
+    "project.renamed": N_("Project renamed"),
+    "scanner.added": N_("Scanner added"),
+    "scanner.changed": N_("Scanner changed"),
+    "slide.created": N_("Slide created"),
+}
+FIELDS = {
+    "accession": N_("accession"),
+    "classes": N_("classes"),
+    "code": N_("code"),
+    "color": N_("colour"),
+    "email": N_("e-mail"),
+    "encoder": N_("encoder"),
+    "job": N_("job"),
+    "key": N_("key"),
+    "name": N_("name"),
+    "parent": N_("parent"),
+    "person": N_("person"),
+    "position": N_("position"),
+    "scanner": N_("scanner"),
+    "version": N_("version"),
+    "um_per_px": N_("µm per pixel"),
+}
+
+
+def title(event: AuditEvent) -> str:
+    """Say what happened; an event without words of its own is named as it is stored."""
+    return _(EVENTS[event.what]) if event.what in EVENTS else _plain(event.what).capitalize()
+
+
+def details(event: AuditEvent) -> list[str]:
+    """Say what an event holds, one line a field; changes show the old and the new value."""
+    detail = dict(event.detail)
+    changes = detail.pop("changes", {})
+    lines = [f"{_field(name)}: {_words(value)}" for name, value in detail.items()]
+    return lines + [f"{_field(name)}: {_words(old)} → {_words(new)}" for name, (old, new) in changes.items()]
+
+
+def _plain(name: str) -> str:
+    return name.replace(".", " ").replace("_", " ")
+
+
+def _field(name: str) -> str:
+    return _(FIELDS[name]) if name in FIELDS else _plain(name)
+
+
+def _words(value: Any) -> str:
+    if value is None or value == "":
+        return _("none")
+    if isinstance(value, float):
+        return decimal(value)
+    return ", ".join(str(item) for item in value) if isinstance(value, list) else str(value)
