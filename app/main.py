@@ -24,6 +24,7 @@ from app.predictions import results_api
 from app.projects import api as projects_api
 from app.projects import classes_api, events_api, jobs_api, jobs_pages, live
 from app.projects import pages as projects
+from app.readings import pages as readings
 from app.scanners import api as scanners_api
 from app.scanners import pages as scanners
 from app.slides import api as slides_api
@@ -31,7 +32,20 @@ from app.slides import pages as slides
 from app.supervisor import Supervisor
 from app.templating import STATIC
 
-PAGES = (accounts, projects, scanners, slides, cells, annotations, classifiers, predictions, live, jobs_pages, messages)
+PAGES = (
+    accounts,
+    projects,
+    scanners,
+    slides,
+    cells,
+    annotations,
+    classifiers,
+    predictions,
+    readings,
+    live,
+    jobs_pages,
+    messages,
+)
 APIS = (
     projects_api,
     classes_api,

@@ -15,6 +15,7 @@ from app.language import _, speak
 from app.models import ApiToken, SignIn, User
 from app.security import SAFE_METHODS, bearer_token, digest, session_id
 
+REVIEWERS = ("reviewer", "manager")
 NOTE_EVERY = timedelta(minutes=1)  # how exactly the last use of a session or token is known
 
 
@@ -95,5 +96,13 @@ def manager(user: Annotated[User, Depends(current_user)]) -> User:
     return user
 
 
+def reviewer(user: Annotated[User, Depends(current_user)]) -> User:
+    """Return the person behind the request if they may settle what others disagree on. Raises as `manager` does."""
+    if user.role not in REVIEWERS:
+        raise Forbidden("Only reviewers and managers can do this.")
+    return user
+
+
 CurrentUser = Annotated[User, Depends(current_user)]
 Manager = Annotated[User, Depends(manager)]
+Reviewer = Annotated[User, Depends(reviewer)]

@@ -32,11 +32,12 @@ LabelItems = Annotated[list[LabelItem], Field(min_length=1, max_length=MOST_ITEM
 
 
 class LabelForm(BaseModel):
-    """One act of labelling; the same `action` sent again changes nothing."""
+    """One act of labelling; the same `action` sent again changes nothing. `batch` is the one it was done in, if any."""
 
     model_config = ConfigDict(extra="forbid")
 
     action: Action
+    batch: Id | None = None
     source: Literal["label", "accepted", "kept", "undo", "redo"] = "label"
     items: LabelItems
 

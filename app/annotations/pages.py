@@ -1,6 +1,5 @@
-"""Routes of the grid that save labels, and their export."""
+"""Routes that take labels back, and their export."""
 
-from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter
@@ -8,20 +7,13 @@ from fastapi.responses import StreamingResponse
 
 from app import jobs
 from app.accounts.access import CurrentUser
-from app.annotations import queries, service
-from app.annotations.forms import Action, LabelForm, UndoForm
+from app.annotations import queries
+from app.annotations.forms import Action, UndoForm
 from app.csv_stream import stream
 from app.db import SessionDep
 from app.projects.access import ViewableProject
 
 router = APIRouter(tags=["annotations"])
-
-
-@router.post("/projects/{project_id}/annotations")
-def label(project: ViewableProject, form: LabelForm, user: CurrentUser, session: SessionDep) -> dict[str, Any]:
-    """Save one act of labelling."""
-    result = service.label(session, project, form.items, action=form.action, source=form.source, by=user)
-    return asdict(result)
 
 
 @router.post("/projects/{project_id}/actions/{undone}/undo", status_code=202)

@@ -7,7 +7,10 @@ from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from app.csv_stream import in_pages
-from app.models import Annotation, Cell, CellClass, Image, Scanner, Slide, User
+from app.models import Annotation, Cell, CellClass, Image, Project, Reading, Scanner, Slide, User
+
+Readers = dict[int | None, int]
+"""Who saw which class in a cell: person's id -> class id."""
 
 EXPORT_HEADER = (
     "cell_id", "slide", "scanner", "file", "image_sha256", "class", "class_name", "source",
@@ -63,3 +66,50 @@ def export(project_id: int) -> Iterator[Sequence[Any]]:
     )  # fmt: skip
     for row in in_pages(query, Cell.id):
         yield [*row[:-1], row[-1].isoformat()]
+
+
+def second_readings(session: Session, project: Project, cell_ids: Sequence[int] | None = None) -> dict[int, Readers]:
+    """Return the second readings that stand, of all cells or of some, by cell id."""
+    query = _second(project)
+    return _standing(session, query if cell_ids is None else query.where(Reading.cell_id.in_(cell_ids)))
+
+
+def disputed(session: Session, project: Project) -> dict[int, Readers]:
+    """Return the readings of cells that enough people have read and not all alike, as long as nobody has settled it.
+
+    Giving the label again, changed or not, settles it. By cell id; who gave the label is among the readers.
+    """
+    present = readings_of_present_labels(session, project)
+    of = select(Cell.id, Annotation.user_id, Cell.class_id).join(Annotation, Annotation.id == Cell.annotation_id)
+    readings: dict[int, Readers] = {}
+    for cell_id, user_id, class_id in session.execute(of.where(Cell.id.in_(present))):
+        read: Readers = {**present[cell_id]}
+        if class_id is not None:
+            read[user_id] = class_id
+        if len(read) >= project.readers and len(set(read.values())) > 1:
+            readings[cell_id] = read
+    return readings
+
+
+def readings_of_present_labels(
+    session: Session, project: Project, cell_ids: Sequence[int] | None = None
+) -> dict[int, Readers]:
+    """Return what `second_readings` does, without readings since which the label was given again."""
+    query = _second(project).join(Cell, (Cell.id == Reading.cell_id) & (Cell.annotation_id == Reading.annotation_id))
+    return _standing(session, query if cell_ids is None else query.where(Cell.id.in_(cell_ids)))
+
+
+def _second(project: Project) -> Select[int, int, int | None]:
+    query = select(Reading.cell_id, Reading.user_id, Reading.class_id).order_by(Reading.id)
+    return query.where(Reading.project_id == project.id, Reading.kind == "second")
+
+
+def _standing(session: Session, query: Select[int, int, int | None]) -> dict[int, Readers]:
+    """Keep what each person said of a cell last, nothing where they took it back."""
+    found: dict[int, Readers] = {}
+    for cell_id, user_id, class_id in session.execute(query):
+        readers = found.setdefault(cell_id, {})
+        readers.pop(user_id, None)
+        if class_id is not None:
+            readers[user_id] = class_id
+    return {cell_id: readers for cell_id, readers in found.items() if readers}

@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session, aliased
 
 from app import events, jobs
 from app.annotations.forms import LabelItem
+from app.cells.sampling import drawn
 from app.db import now
 from app.errors import Invalid, NotFound
 from app.language import _
@@ -51,7 +53,7 @@ def label(
     if rows:
         result.newest_annotation_id = _write(session, project, rows, action=action, source=source, by=by)
         codes = {class_id: code for code, class_id in class_ids.items()}
-        changed = [{"cell_id": row["cell_id"], "class": codes[row["class_id"]]} for row in rows]
+        changed = [{"cell_id": row["cell_id"], "class": codes[row["class_id"]]} for row in _told(project, rows)]
         payload = {"action": action, "by": by.name, "source": shown_source(source), "items": changed}
         events.publish(session, project.id, "labels", payload)
         jobs.fit_classifier(session, project.id)
@@ -87,6 +89,12 @@ def undo_items(
 def shown_source(source: str) -> str:
     """Return how the grid shows an annotation: "accepted" for a prediction somebody took over, else "label"."""
     return "accepted" if source in ("accepted", "reviewed") else "label"
+
+
+def _told(project: Project, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Leave out cells that others shall read without knowing their label."""
+    hidden = drawn(np.array([row["cell_id"] for row in rows], np.int64), project.second_share, "second")
+    return [row for row, hide in zip(rows, hidden, strict=True) if not hide]
 
 
 def _class_ids(session: Session, project: Project, items: Sequence[LabelItem]) -> dict[str | None, int | None]:

@@ -25,7 +25,8 @@ SmallIds = npt.NDArray[np.int32]
 class Columns:
     """Columns of equal length n, a row per cell in the order of cell ids. A `class_ids` of 0 means no label.
 
-    `unseen` tells labels that a review gave to cells nobody looked at one by one.
+    `unseen` tells labels that a review gave to cells nobody looked at one by one, `user_ids` who gave each label, 0
+    where nobody is known.
     """
 
     cell_ids: Ids
@@ -33,6 +34,7 @@ class Columns:
     slide_ids: SmallIds
     scanner_ids: SmallIds
     class_ids: SmallIds
+    user_ids: SmallIds
     unseen: npt.NDArray[np.bool_]
 
     def __len__(self) -> int:
@@ -47,7 +49,7 @@ class Columns:
         return np.where(self.cell_ids[place] == wanted, place, -1)
 
 
-_NOTHING = Columns(*(np.empty(0, np.int64),) * 2, *(np.empty(0, np.int32),) * 3, np.empty(0, bool))
+_NOTHING = Columns(*(np.empty(0, np.int64),) * 2, *(np.empty(0, np.int32),) * 4, np.empty(0, bool))
 
 
 class CellIndex:
@@ -78,7 +80,7 @@ class CellIndex:
         newest = int(self._columns.cell_ids[-1]) if len(self._columns) else 0
         class_id = func.coalesce(Cell.class_id, 0)
         query = (
-            select(Cell.id, Cell.image_id, Cell.slide_id, Cell.scanner_id, class_id, literal(0))
+            select(Cell.id, Cell.image_id, Cell.slide_id, Cell.scanner_id, class_id, literal(0), literal(0))
             .where(Cell.project_id == self.project_id, Cell.id > newest)
             .order_by(Cell.id)
         )
@@ -99,17 +101,23 @@ class CellIndex:
             Annotation.project_id == self.project_id, Annotation.id > self._newest_annotation
         )
         query = (
-            select(Cell.id, func.coalesce(Cell.class_id, 0), Annotation.source == "reviewed")
+            select(
+                Cell.id,
+                func.coalesce(Cell.class_id, 0),
+                func.coalesce(Annotation.user_id, 0),
+                Annotation.source == "reviewed",
+            )
             .join(Annotation, Annotation.id == Cell.annotation_id)
             .where(Cell.id.in_(changed))
         )
-        rows = np.array([tuple(row) for row in session.execute(query)], np.int64).reshape(-1, 3)
+        rows = np.array([tuple(row) for row in session.execute(query)], np.int64).reshape(-1, 4)
         places = self._columns.places(rows[:, 0])
         rows, places = rows[places >= 0], places[places >= 0]
         # Copies: somebody may be filtering by the old ones.
-        class_ids, unseen = self._columns.class_ids.copy(), self._columns.unseen.copy()
-        class_ids[places], unseen[places] = rows[:, 1], rows[:, 2]
-        self._columns = replace(self._columns, class_ids=class_ids, unseen=unseen)
+        changed_columns = {name: getattr(self._columns, name).copy() for name in ("class_ids", "user_ids", "unseen")}
+        for column, values in zip(changed_columns.values(), rows.T[1:], strict=True):
+            column[places] = values
+        self._columns = replace(self._columns, **changed_columns)
 
 
 _indexes: dict[tuple[Any, int], CellIndex] = {}

@@ -10,6 +10,7 @@ from app.models.classifier import Classifier
 from app.models.encoder import Embedding, Encoder
 from app.models.idempotency import IdempotencyKey
 from app.models.project import CellClass, Member, Project
+from app.models.reading import Reading
 from app.models.scanner import Scanner
 from app.models.slide import Refusal, Slide, Upload, UploadPart
 from app.models.user import ApiToken, Invitation, SignIn, User
@@ -32,6 +33,7 @@ __all__ = [
     "Member",
     "Project",
     "Ranking",
+    "Reading",
     "Refusal",
     "Scanner",
     "SignIn",

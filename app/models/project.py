@@ -9,7 +9,11 @@ from app.db import Base, UtcDateTime
 
 
 class Project(Base):
-    """A classification task. `next_encoder_id` is set while its images are embedded anew in the background."""
+    """A classification task. `next_encoder_id` is set while its images are embedded anew in the background.
+
+    `audit_share` of the cells are labelled as an audit, half of them with the prediction hidden; `second_share` of the
+    labelled ones are read blind until `readers` people have seen each. Shares are from 0 to 1.
+    """
 
     __tablename__ = "project"
 
@@ -18,6 +22,9 @@ class Project(Base):
     synthetic: Mapped[bool] = mapped_column(default=False)  # its cells are generated, and every page says so
     encoder_id: Mapped[int] = mapped_column(ForeignKey("encoder.id"))
     next_encoder_id: Mapped[int | None] = mapped_column(ForeignKey("encoder.id"))
+    audit_share: Mapped[float] = mapped_column(default=0, server_default="0")
+    second_share: Mapped[float] = mapped_column(default=0, server_default="0")
+    readers: Mapped[int] = mapped_column(default=2, server_default="2")
     created_by: Mapped[int | None] = mapped_column(ForeignKey("user.id"))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
 

@@ -75,6 +75,7 @@ class PredictionQuery(BaseModel):
             scanner=self.scanner_id or "",
             slide=self.slide_id or "",
             cursor=self.cursor,
+            limit=self.limit,
         )
 
 
@@ -87,7 +88,7 @@ def index(project: ViewableProject, session: SessionDep, wanted: Annotated[Predi
     """
     classifier = _classifier(session, project, wanted.classifier) if wanted.classifier else None
     classes = classes_by_code(session, project.id)
-    page = grid.page(session, project, classes, wanted.as_filters(), limit=wanted.limit, classifier=classifier)
+    page = grid.page(session, project, classes, wanted.as_filters(), classifier)
     codes = {item.id: code for code, item in classes.items()}
     return Predictions(
         classifier=version_of(session, page.classifier),

@@ -1,5 +1,6 @@
 """Batches: the few cells a person is given to label next, and why each of them."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -9,6 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, aliased
 
 from app.annotations import queries as annotations
+from app.annotations.sight import audited, awaiting
 from app.cells.index import Columns, columns_of
 from app.db import now
 from app.errors import Conflict, NotFound
@@ -32,10 +34,10 @@ def next_batch(session: Session, project: Project, user: User) -> Batch:
     """
     lock(session, project.id)
     columns = columns_of(session, project.id)
-    unlabelled = columns.class_ids == 0
+    unlabelled = (columns.class_ids == 0) & ~audited(project, columns)
     if not unlabelled.any():
         raise Conflict("Every cell is labelled." if len(columns) else "There are no cells yet: upload some to a slide.")
-    free = unlabelled & ~_served(session, project, columns)
+    free = unlabelled & ~served(session, project, columns, ("group", "next"))
     for allowed in (free, unlabelled):
         batch = _of_ranking(session, project, columns, allowed) or _of_scores(session, project, columns, allowed)
         if batch:
@@ -51,7 +53,10 @@ def conflicts(session: Session, project: Project, user: User) -> Batch:
     ranking = session.get(Ranking, project.id)
     items = {item["cell_id"]: item for item in _disagreements(session, project)}
     items |= {item["cell_id"]: item for item in (ranking.conflicts if ranking else [])}
-    current = annotations.current(session, list(items))
+    columns = columns_of(session, project.id)
+    listed = np.array(list(items), np.int64)
+    hidden = set(listed[awaiting(session, project, columns, user.id, columns.places(listed))].tolist())
+    current = annotations.current(session, list(items.keys() - hidden))
     open_ = {
         cell_id: item
         for cell_id, item in items.items()
@@ -104,15 +109,15 @@ def find_batch(session: Session, project_id: int, batch_id: int) -> Batch:
     return batch
 
 
-def _served(session: Session, project: Project, columns: Columns) -> npt.NDArray[np.bool_]:
-    """Return which cells somebody was given a moment ago (n,)."""
-    recent = (Batch.project_id == project.id) & Batch.kind.in_(("group", "next"))
+def served(session: Session, project: Project, columns: Columns, kinds: Sequence[str]) -> npt.NDArray[np.bool_]:
+    """Return which cells somebody was given a moment ago in a batch of these kinds (n,)."""
+    recent = (Batch.project_id == project.id) & Batch.kind.in_(kinds)
     query = select(Batch.cell_ids).where(recent, Batch.created_at > now() - RESERVED)
-    served = np.zeros(len(columns), bool)
+    mask = np.zeros(len(columns), bool)
     for cell_ids in session.scalars(query):
         places = columns.places(cell_ids)
-        served[places[places >= 0]] = True
-    return served
+        mask[places[places >= 0]] = True
+    return mask
 
 
 def _of_ranking(session: Session, project: Project, columns: Columns, allowed: npt.NDArray[np.bool_]) -> Batch | None:

@@ -11,15 +11,18 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
+from app.annotations import sight
 from app.cells.index import Columns, columns_of
+from app.cells.sampling import scattered
 from app.errors import Invalid
 from app.forms import LARGEST_ID, Id
-from app.models import Batch, CellClass, Classifier, Project
+from app.models import Batch, CellClass, Classifier, Project, User
 from app.predictions.batches import find_batch
 from app.predictions.scores import NO_CLASS, ScoreTable, newest_scores, table_of
 from app.predictions.similar import Distances, distances
 
 PAGE = 200
+MOST_CELLS = 1000  # on one page
 LONGEST_CURSOR = 200  # characters
 
 Order = Literal["uncertain", "confident", "novel", "newest", "random", "batch", "similar"]
@@ -44,12 +47,16 @@ class GridFilters(BaseModel):
     batch: Id | Literal[""] = ""
     similar: Id | Literal[""] = ""
     place: Annotated[int, Field(ge=0, le=LARGEST_ID)] = 0
+    limit: Annotated[int, Field(ge=1, le=MOST_CELLS)] = PAGE
     cursor: str = Field("", max_length=LONGEST_CURSOR)
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of all cells of a project, n rows: columns, scores, their place in a batch, their distances."""
+    """What is known of all cells of a project, n rows: columns, scores, their place in a batch, their distances.
+
+    `audited` and `awaiting` are cells of which the person who looks must not see the prediction or the label yet.
+    """
 
     columns: Columns
     table: ScoreTable | None
@@ -57,6 +64,8 @@ class Facts:
     batch: Batch | None
     places: Keys | None
     distances: Distances | None
+    audited: sight.Mask
+    awaiting: sight.Mask
 
 
 @dataclass(frozen=True)
@@ -97,19 +106,21 @@ def page(
     project: Project,
     classes: dict[str, CellClass],
     filters: GridFilters,
-    *,
-    limit: int = PAGE,
     classifier: Classifier | None = None,
+    user: User | None = None,
 ) -> Page:
-    """Return one page of cells. `classes` are those of the project by code. Raises Invalid for an unknown class."""
-    facts = gather(session, project, filters, classifier)
+    """Return one page of cells. `classes` are those of the project by code. Raises Invalid for an unknown class.
+
+    With a `user` the filters and orders give away nothing that this person must not see yet.
+    """
+    facts = gather(session, project, filters, classifier, user)
     cell_ids = facts.columns.cell_ids
     chosen = np.flatnonzero(passing(facts, classes, filters))
     keys = _keys(facts, filters.order)
     cursor = filters.cursor
     if filters.order == "batch" and filters.place and not cursor:
         cursor = str(Cursor(after=True, key=filters.place - 0.5, cell_id=0))
-    rows, offset = _cut(chosen, keys[chosen], cell_ids, cursor, limit)
+    rows, offset = _cut(chosen, keys[chosen], cell_ids, cursor, filters.limit)
     previous = following = ""
     if len(rows) and offset > 0:
         previous = str(Cursor(False, float(keys[rows[0]]), int(cell_ids[rows[0]])))
@@ -125,7 +136,13 @@ def all_rows(facts: Facts, classes: dict[str, CellClass], filters: GridFilters) 
     return chosen[np.argsort(_keys(facts, filters.order)[chosen], kind="stable")]
 
 
-def gather(session: Session, project: Project, filters: GridFilters, classifier: Classifier | None = None) -> Facts:
+def gather(
+    session: Session,
+    project: Project,
+    filters: GridFilters,
+    classifier: Classifier | None = None,
+    user: User | None = None,
+) -> Facts:
     """Collect what the filters and the order need. Raises NotFound for a batch or cell the project does not have."""
     columns = columns_of(session, project.id)
     table: ScoreTable | None
@@ -139,7 +156,11 @@ def gather(session: Session, project: Project, filters: GridFilters, classifier:
         places = _places(columns, batch)
     if filters.similar != "":
         far = distances(session, project, columns, filters.similar)
-    return Facts(columns, table, classifier, batch, places, far)
+    audited = awaiting = np.zeros(len(columns), bool)
+    if user:
+        audited = sight.audited(project, columns)
+        awaiting = sight.awaiting(session, project, columns, user.id)
+    return Facts(columns, table, classifier, batch, places, far, audited, awaiting)
 
 
 def _places(columns: Columns, batch: Batch) -> Keys:
@@ -155,7 +176,7 @@ def passing(facts: Facts, classes: dict[str, CellClass], filters: GridFilters) -
     columns, table, classifier = facts.columns, facts.table, facts.classifier
     mask = np.ones(len(columns), bool) if facts.places is None else np.isfinite(facts.places)
     if filters.class_:
-        mask &= columns.class_ids == _known(classes, filters.class_, "class").id
+        mask &= (columns.class_ids == _known(classes, filters.class_, "class").id) & ~facts.awaiting
     if filters.labelled:
         mask &= (columns.class_ids > 0) == (filters.labelled == "yes")
     if filters.scanner != "":
@@ -166,7 +187,7 @@ def passing(facts: Facts, classes: dict[str, CellClass], filters: GridFilters) -
         code = _known(classes, filters.predicted, "predicted").code
         if table is None or classifier is None or code not in classifier.classes:
             return np.zeros(len(columns), bool)
-        mask &= table.predicted == classifier.classes.index(code)
+        mask &= (table.predicted == classifier.classes.index(code)) & ~facts.audited
     return mask
 
 
@@ -180,24 +201,16 @@ def _keys(facts: Facts, order: Order) -> Keys:
     """Return the sort key of each row (n,), smallest first. Ties are broken by the cell id."""
     columns, table = facts.columns, facts.table
     if order == "random":
-        return _shuffle(columns.cell_ids)
+        return scattered(columns.cell_ids, "order")
     if order == "batch" and facts.places is not None:
         return facts.places
     if order == "similar" and facts.distances is not None:
         return facts.distances.astype(np.float64)
     if order in ("newest", "batch", "similar") or table is None:
         return -columns.cell_ids.astype(np.float64)
-    unknown = table.predicted == NO_CLASS
+    unknown = (table.predicted == NO_CLASS) | facts.audited
     key = {"uncertain": table.margin, "confident": -table.confidence, "novel": -table.novelty}[order]
     return np.where(unknown, np.inf, key.astype(np.float64))
-
-
-def _shuffle(cell_ids: npt.NDArray[np.int64]) -> Keys:
-    """Give every cell a number that looks random and never changes (the splitmix64 finaliser, Steele et al. 2014)."""
-    x = cell_ids.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return (x ^ (x >> np.uint64(31))).astype(np.float64)
 
 
 def _cut(

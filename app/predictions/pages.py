@@ -33,12 +33,16 @@ router = APIRouter(tags=["predictions"])
 
 @router.get("/projects/{project_id}/cells")
 def grid(
-    request: Request, project: ViewableProject, session: SessionDep, filters: Annotated[GridFilters, Query()]
+    request: Request,
+    project: ViewableProject,
+    user: CurrentUser,
+    session: SessionDep,
+    filters: Annotated[GridFilters, Query()],
 ) -> HTMLResponse:
     """Show one page of the grid; htmx and scripts get the block alone."""
     last_event = events.newest(session)  # before all else: what comes later is sent to the page
     classes = service.classes_by_code(session, project.id)
-    shown = page(session, project, classes, filters)
+    shown = page(session, project, classes, filters, user=user)
     rows = service.class_rows(shown.columns, classes, shown.classifier)
     classifier = service.classifier_summary(session, shown.classifier)
     figures = classifier["meter"] if classifier else {}
@@ -53,7 +57,8 @@ def grid(
         meter=figures,
         advice=meter.advice(figures, {row["code"]: row["count"] for row in rows}),
         target=meter.TARGET,
-        tiles=service.tiles(session, shown),
+        tiles=service.tiles(session, project, user, shown),
+        waiting=service.waiting(session, project, user, shown),
         page=shown,
         reviewed=service.reviewed_class(shown.batch, classes),
         filters=filters,
@@ -67,13 +72,13 @@ def grid(
 @router.post("/projects/{project_id}/batches")
 def serve_batch(project: ViewableProject, user: CurrentUser, session: SessionDep) -> dict[str, Any]:
     """Choose the next cells for this person to label; the grid then opens the address."""
-    return _where(batches.next_batch(session, project, user))
+    return where(batches.next_batch(session, project, user))
 
 
 @router.post("/projects/{project_id}/conflicts")
 def serve_conflicts(project: ViewableProject, user: CurrentUser, session: SessionDep) -> dict[str, Any]:
     """Collect the labels that the others contradict; the grid then opens the address."""
-    return _where(batches.conflicts(session, project, user))
+    return where(batches.conflicts(session, project, user))
 
 
 @router.post("/projects/{project_id}/reviews")
@@ -81,10 +86,11 @@ def begin_review(
     project: ViewableProject, user: CurrentUser, session: SessionDep, form: reviews.ReviewForm
 ) -> dict[str, Any]:
     """Put the predictions of one class in order; the grid then opens the address."""
-    return _where(reviews.begin(session, project, user, form, service.classes_by_code(session, project.id)))
+    return where(reviews.begin(session, project, user, form, service.classes_by_code(session, project.id)))
 
 
-def _where(batch: Batch) -> dict[str, Any]:
+def where(batch: Batch) -> dict[str, Any]:
+    """Return the address at which the grid shows a batch."""
     return {"url": f"/projects/{batch.project_id}/cells?order=batch&batch={batch.id}"}
 
 
@@ -98,7 +104,7 @@ def accept_review(
 
 
 @router.get("/projects/{project_id}/cells/state")
-def state(project: ViewableProject, session: SessionDep, ids: str) -> dict[str, Any]:
+def state(project: ViewableProject, user: CurrentUser, session: SessionDep, ids: str) -> dict[str, Any]:
     """Return label and prediction of some cells (`ids`: comma-separated); the grid refreshes its tiles with it."""
     try:
         cell_ids = Ids.validate_python([part for part in ids.split(",") if part])
@@ -106,8 +112,8 @@ def state(project: ViewableProject, session: SessionDep, ids: str) -> dict[str, 
         raise Invalid("ids: numbers separated by commas are expected.") from error
     if len(cell_ids) > MOST_STATES:
         raise Invalid(f"ids: at most {MOST_STATES} cells at a time.")
-    shown = page(session, project, {}, GridFilters(order="newest"), limit=1)
-    cells = service.tiles(session, shown, cell_ids)
+    shown = page(session, project, {}, GridFilters(order="newest", limit=1), user=user)
+    cells = service.tiles(session, project, user, shown, cell_ids)
     return {
         "version": shown.classifier.version if shown.classifier else None,
         "cells": [{**cell, "class": cell["class_code"]} for cell in cells],
@@ -115,17 +121,18 @@ def state(project: ViewableProject, session: SessionDep, ids: str) -> dict[str, 
 
 
 @router.get("/projects/{project_id}/predictions")
-def overview(request: Request, project: ViewableProject, session: SessionDep) -> HTMLResponse:
+def overview(request: Request, project: ViewableProject, user: CurrentUser, session: SessionDep) -> HTMLResponse:
     """Show counts and a gallery per predicted class, the confidences, the evaluation and the versions."""
     last_event = events.newest(session)
     classes = service.classes_by_code(session, project.id)
-    shown = page(session, project, classes, GridFilters(order="confident"), limit=1)
+    shown = page(session, project, classes, GridFilters(order="confident", limit=1))
     galleries = {}
     if shown.classifier:
         for code in shown.classifier.classes:
             if code in classes and shown.classifier.predicted.get(code):
-                wanted = GridFilters(order="confident", predicted=code)
-                galleries[code] = service.tiles(session, page(session, project, classes, wanted, limit=GALLERY))
+                wanted = GridFilters(order="confident", predicted=code, limit=GALLERY)
+                best = page(session, project, classes, wanted, user=user)
+                galleries[code] = service.tiles(session, project, user, best)
     rows = service.class_rows(shown.columns, classes, shown.classifier)
     figures = meter.meter(shown.classifier.metrics) if shown.classifier and shown.classifier.metrics else {}
     return render(

@@ -135,7 +135,7 @@ def read_slide(slide: ViewableSlide, session: SessionDep) -> SlideResult:
     project = session.get_one(Project, slide.project_id)
     counts = slides.counts(session, project, slide)
     refused = session.scalar(select(func.sum(Upload.refused)).where(Upload.slide_id == slide.id))
-    page = grid.page(session, project, {}, grid.GridFilters(order="newest", slide=slide.id), limit=1)
+    page = grid.page(session, project, {}, grid.GridFilters(order="newest", slide=slide.id, limit=1))
     unseen, differential = _differential(session, page, slide)
     return SlideResult(
         **slide_item(slide).model_dump(),
@@ -194,7 +194,7 @@ def read_cell(cell: ViewableCell, session: SessionDep) -> CellResult:
 
 def _prediction(session: Session, cell: Cell) -> Prediction | None:
     project = session.get_one(Project, cell.project_id)
-    page = grid.page(session, project, {}, grid.GridFilters(order="newest"), limit=1)
+    page = grid.page(session, project, {}, grid.GridFilters(order="newest", limit=1))
     rows = page.columns.places([cell.id])
     described = grid.describe(page, rows)[0]
     classifier = version_of(session, page.classifier)

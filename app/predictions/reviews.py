@@ -51,11 +51,11 @@ def begin(session: Session, project: Project, user: User, form: ReviewForm, clas
     if form.predicted and form.predicted not in classes:
         raise Invalid(f"predicted: this project has no class {form.predicted}.")
     filters = GridFilters(order=form.order, labelled="no", scanner=form.scanner, slide=form.slide)
-    facts = gather(session, project, filters)
+    facts = gather(session, project, filters, user=user)
     classifier, table = facts.classifier, facts.table
     if classifier is None or table is None:
         raise Conflict("There are no predictions yet: label two cells in each of two classes first.")
-    predicted = table.predicted[passing(facts, classes, filters) & (table.predicted != NO_CLASS)]
+    predicted = table.predicted[passing(facts, classes, filters) & (table.predicted != NO_CLASS) & ~facts.audited]
     counts = np.bincount(predicted, minlength=len(classifier.classes))
     waiting = {code: int(count) for code, count in zip(classifier.classes, counts, strict=True) if count}
     code = form.predicted or _proposed(session, project, user, {c: n for c, n in waiting.items() if c in classes})

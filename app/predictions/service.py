@@ -8,13 +8,16 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import jobs
-from app.annotations.queries import current
+from app.accounts.access import REVIEWERS
+from app.annotations import sight
+from app.annotations.queries import current, disputed, second_readings
 from app.annotations.service import shown_source
 from app.cells.index import Columns
-from app.models import Batch, Cell, CellClass, Classifier, Embedding, Project, Slide
+from app.models import Batch, Cell, CellClass, Classifier, Embedding, Project, Slide, User
 from app.predictions import meter
 from app.predictions.grid import Page, describe
 from app.predictions.scores import ScoreTable
+from app.projects.queries import classes
 
 MOST_SLIDES = 500  # in the filter's list
 HISTOGRAM_BINS = 20
@@ -48,8 +51,13 @@ def class_rows(columns: Columns, classes: dict[str, CellClass], classifier: Clas
     ]
 
 
-def tiles(session: Session, page: Page, cell_ids: Sequence[int] | None = None) -> list[dict[str, Any]]:
-    """Return the cells of a page, or those among `cell_ids` that the project has, as the grid shows them."""
+def tiles(
+    session: Session, project: Project, user: User, page: Page, cell_ids: Sequence[int] | None = None
+) -> list[dict[str, Any]]:
+    """Return the cells of a page, or those among `cell_ids` that the project has, as the grid shows them to a person.
+
+    What this person must not see yet is left out (app/annotations/sight.py).
+    """
     rows = page.rows
     if cell_ids is not None:
         places = page.columns.places(cell_ids)
@@ -73,7 +81,40 @@ def tiles(session: Session, page: Page, cell_ids: Sequence[int] | None = None) -
             "why": reasons.get(str(item["cell_id"]), "") or _distance(page, item["cell_id"]),
             "state": waiting.get(item["cell_id"], "ready"),
         }
+    _hide(session, project, user, page, described)
     return described
+
+
+def _hide(session: Session, project: Project, user: User, page: Page, tiles: list[dict[str, Any]]) -> None:
+    """Take from tiles what the person must not see: predictions of the audit, labels before the second reading.
+
+    In a batch for second reading they see their own readings, in one of the audit no prediction at all where it is
+    blind, even after they have labelled: nothing there shall make them change their mind.
+    """
+    ids = np.array([tile["cell_id"] for tile in tiles], np.int64)
+    rows = page.columns.places(ids)
+    kind = page.batch.kind if page.batch and page.batch.user_id == user.id else ""
+    unlabelled = kind == "audit" or sight.audited(project, page.columns, rows)
+    awaiting = sight.awaiting(session, project, page.columns, user.id, rows)
+    own = second_readings(session, project, ids.tolist()) if kind == "second" else {}
+    codes = {item.id: item.code for item in classes(session, project)} if own else {}
+    for tile, blind, unread in zip(tiles, sight.blind(ids) & unlabelled, awaiting, strict=True):
+        if blind:
+            tile |= {"predicted": "", "confidence": None, "novelty": None, "why": "prediction hidden"}
+        if unread or kind == "second":
+            code = codes.get(own.get(tile["cell_id"], {}).get(user.id, 0), "")
+            hidden = {"predicted": "", "confidence": None, "novelty": None, "class_source": "label" if code else ""}
+            tile |= {**hidden, "class_code": code, "by": user.name if code else "", "why": "read blind"}
+
+
+def waiting(session: Session, project: Project, user: User, page: Page) -> dict[str, int]:
+    """Return how many cells wait for this person's second reading, for the audit, and for adjudication."""
+    predicted = page.table is not None
+    return {
+        "second": int(page.awaiting.sum()),
+        "audit": int(page.audited.sum()) if predicted else 0,
+        "adjudication": len(disputed(session, project)) if user.role in REVIEWERS else 0,
+    }
 
 
 def _distance(page: Page, cell_id: int) -> str:

@@ -5,6 +5,9 @@
 import { cellId } from "./tiles.js";
 import { toast } from "./toast.js";
 
+/** The key that brings more of a kind. */
+const NEXT = { group: "⇧ N", next: "⇧ N", second: "⇧ B", audit: "⇧ Q" };
+
 /** The batch that is shown, and the way to the next one. */
 export class Batches {
   /**
@@ -28,6 +31,21 @@ export class Batches {
   /** Ask for the labels that others contradict. */
   conflicts() {
     return this.pages.serve(`/projects/${this.project}/conflicts`);
+  }
+
+  /** Ask for labelled cells to read without their label. */
+  second() {
+    return this.pages.serve(`/projects/${this.project}/second-readings`);
+  }
+
+  /** Ask for cells of the audit. */
+  audit() {
+    return this.pages.serve(`/projects/${this.project}/audits`);
+  }
+
+  /** Ask for the cells that were not read alike. */
+  adjudicate() {
+    return this.pages.serve(`/projects/${this.project}/adjudications`);
   }
 
   /** Show the cells most like the one a key is meant for. */
@@ -58,15 +76,16 @@ export class Batches {
       image.dataset.cell = reference;
       image.src = `/cells/${reference}/thumbnail`;
     }
-    const more = { review: () => this.review.describe(), group: () => this.#progress(), next: () => this.#progress() };
+    const done = Object.fromEntries(Object.entries(NEXT).map(([name, key]) => [name, () => this.#progress(key)]));
+    const more = { review: () => this.review.describe(), ...done };
     const text = `${note} ${reference ? "⇧ E selects all up to the one you are on." : (more[kind]?.() ?? "")}`.trim();
     const line = this.bar.querySelector("#batch-note");
     if (line.textContent !== text) line.textContent = text;
   }
 
-  #progress() {
+  #progress(key) {
     const all = this.tiles.all();
     const done = all.filter((tile) => tile.dataset.class).length;
-    return done === all.length ? "All labelled: ⇧ N brings the next ones." : `${done} of ${all.length} labelled.`;
+    return done === all.length ? `All labelled: ${key} brings the next ones.` : `${done} of ${all.length} labelled.`;
   }
 }

@@ -16,7 +16,7 @@ import { SaveQueue } from "./save_queue.js";
 import { Selection } from "./selection.js";
 import { Tiles } from "./tiles.js";
 import { toast } from "./toast.js";
-import { setSize, showActions, showClassifier, showEmbedding, showLiveState, showRange, showSaveState } from "./toolbar.js";
+import { setSize, showActions, showClassifier, showEmbedding, showLiveState, showRange, showSaveState, showWaiting } from "./toolbar.js";
 import { Zoom } from "./zoom.js";
 
 const grid = document.getElementById("grid");
@@ -67,6 +67,7 @@ function pageChanged() {
   showClassifier(grid.dataset);
   classes.set(parseCounts(grid.dataset.counts, Boolean(grid.dataset.version)));
   classes.setMeter(grid.dataset);
+  showWaiting(grid.dataset);
   // The server's counts cannot know what is still on its way.
   for (const entry of queue.entries) classes.adjust(entry.changes);
   update();
@@ -140,6 +141,9 @@ listen({
   selectAll: outsideDialogs(() => selection.all()),
   nextBatch: outsideDialogs(() => void batches.next()),
   conflicts: outsideDialogs(() => void batches.conflicts()),
+  second: outsideDialogs(() => void batches.second()),
+  audit: outsideDialogs(() => void batches.audit()),
+  adjudicate: outsideDialogs(() => void batches.adjudicate()),
   keep: () => (help.open ? false : actByKey((targets) => labeller.keep(targets))),
   similar: outsideDialogs(() => void batches.similar()),
   selectUntil: outsideDialogs(() => batches.selectUntil()),
@@ -159,6 +163,9 @@ const buttons = {
   redo: () => labeller.redo(),
   "accept-page": acceptPage,
   conflicts: () => batches.conflicts(),
+  second: () => batches.second(),
+  audit: () => batches.audit(),
+  adjudicate: () => batches.adjudicate(),
   similar: () => batches.similar(),
   "select-until": () => batches.selectUntil(),
   review: () => review.begin(),
@@ -204,6 +211,8 @@ enableLasso(scroller, tiles, selection);
 setSize(document.documentElement.dataset.tileSize);
 pageChanged();
 queue.start();
+// The page of quality links to a batch by its command.
+buttons[location.hash.slice(1)]?.();
 
 new Live(
   grid.dataset,

@@ -8,15 +8,18 @@ const TEXT_INPUT = "input:not([type='checkbox'], [type='radio']), textarea, sele
 const WITH_CONTROL = { a: "selectAll", z: "undo", y: "redo" };
 const WITH_SHIFT = {
   A: "acceptPage",
+  B: "second",
   C: "conflicts",
   E: "selectUntil",
   F: "pageWrong",
   J: "pageRight",
   K: "keep",
   N: "nextBatch",
+  Q: "audit",
   R: "review",
   S: "similar",
   U: "acceptUntil",
+  V: "adjudicate",
 };
 const PLAIN = {
   Enter: "accept",

@@ -117,9 +117,10 @@ export class Labeller {
       delete change.tile;
     }
     const action = uuid();
-    this.classes.adjust(changes);
+    const reading = Number(this.tiles.grid.dataset.reading);
+    if (!reading) this.classes.adjust(changes);
     this.history.record({ action, changes });
-    this.queue.push({ action, step: action, source, guarded: false, changes });
+    this.queue.push({ action, step: action, source, guarded: false, reading, changes });
     return changes.length;
   }
 

@@ -7,6 +7,7 @@
  * @property {string} source "label", "accepted", "undo" or "redo"
  * @property {string} step id of the step in the history
  * @property {boolean} guarded an undo or redo: send `if_class`, so that a later label of someone else stays
+ * @property {number} [reading] the batch for second reading it was done in
  * @property {import("./history.js").Change[]} changes
  *
  * @typedef {{kind: "idle"|"saving"|"failing"|"stopped", size: number, text: string, href?: string}} QueueState
@@ -20,6 +21,7 @@ const REMEMBER_MS = 60_000;
 const toBody = (entry) => ({
   action: entry.action,
   source: entry.source,
+  ...(entry.reading ? { batch: entry.reading } : {}),
   items: entry.changes.map(({ cell_id, before, after }) => ({
     cell_id,
     class: after.class || null,

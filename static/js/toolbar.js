@@ -37,6 +37,15 @@ export function showClassifier({ version, accuracy, low, high, evaluated, labels
   byId("classifier").replaceChildren(...lines);
 }
 
+/** Show what waits for this person: second readings, the audit, adjudication. @param {DOMStringMap} counts */
+export function showWaiting(counts) {
+  for (const button of byId("waiting").children) {
+    const count = counts[button.dataset.waiting];
+    button.hidden = !Number(count);
+    write(button.querySelector("b"), number(count));
+  }
+}
+
 /** Show how many cells are ready for predictions. */
 export function showEmbedding({ done, total }) {
   const note = byId("embedding");

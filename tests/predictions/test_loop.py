@@ -179,9 +179,7 @@ def test_pages_of_every_order_hold_each_cell_once_both_ways(
     label: Label,
     work: Callable[[], int],
     order: str,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("app.predictions.grid.page.__kwdefaults__", {"limit": 7, "classifier": None})
     work()
     ids = cell_ids_paged(client, project, "newest")
     label({ids[-1]: "NGS", ids[-2]: "NGS", ids[0]: "LYT", ids[1]: "LYT"})
@@ -210,7 +208,7 @@ def cell_ids_paged(client: TestClient, project: Project, order: str, *, backward
 
 
 def grid(client: TestClient, project: Project, order: str, cursor: str) -> dict[str, Any]:
-    params = {"order": order, "cursor": cursor}
+    params = {"order": order, "cursor": cursor, "limit": "7"}
     text = client.get(f"/projects/{project.id}/cells", params=params, headers={"HX-Request": "true"}).text
     value = lambda name: text.split(f'data-{name}="')[1].split('"')[0]  # noqa: E731
     return {

@@ -82,7 +82,7 @@ def test_a_lost_table_costs_the_predictions_and_not_the_page(client: TestClient,
 
 
 def test_columns_do_not_change_in_the_hands_of_a_reader(client: TestClient, project: Project) -> None:
-    slide = factories.make_slide(project)
+    slide, reader = factories.make_slide(project), factories.make_user()
     cells = factories.make_cells(slide, ["NGS"] * 3)
     with reading() as old:
         mine = columns_of(old, project.id)
@@ -96,7 +96,7 @@ def test_columns_do_not_change_in_the_hands_of_a_reader(client: TestClient, proj
         # A request that began before and gets the newer columns leaves the newer cells to the next one.
         shown = page(old, project, {}, GridFilters(order="newest"))
         assert shown.columns.cell_ids.tolist() == cells + later
-        assert [tile["cell_id"] for tile in service.tiles(old, shown)] == cells[::-1]
+        assert [tile["cell_id"] for tile in service.tiles(old, project, reader, shown)] == cells[::-1]
 
 
 def test_an_export_keeps_no_transaction_open_while_it_is_sent(
