@@ -158,6 +158,14 @@ class Browser(httpx2.Client):
         """Sign in with the password of all test people."""
         self.submit("/sign-in", {"email": email, "password": PASSWORD})
 
+    def join(self, manager: "Browser", name: str, role: str) -> None:
+        """Accept an invitation of a manager, and become a person of this name and role."""
+        page = manager.submit("/accounts", {"role": role}, "/accounts/invitations").text
+        found = re.search(r'value="[^"]*(/welcome/[^"]+)"', page)
+        assert found, "the page shows no link"
+        email = f"{name.lower()}@lab.example"
+        self.submit(found.group(1), {"name": name, "email": email, "password": PASSWORD, "repeated": PASSWORD})
+
     def rest(self) -> httpx2.Client:
         """Make a token on the account page and return a REST client that uses it."""
         page = self.submit("/account", {"token_name": "test", "access": "write", "days": 1}, "/account/tokens")

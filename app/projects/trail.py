@@ -19,12 +19,14 @@ EVENTS = {
     "project.encoder_switch_started": N_("Move to another encoder begun"),
     "project.encoder_switched": N_("Moved to another encoder"),
     "project.renamed": N_("Project renamed"),
+    "quality.changed": N_("Checks of quality changed"),
     "scanner.added": N_("Scanner added"),
     "scanner.changed": N_("Scanner changed"),
     "slide.created": N_("Slide created"),
 }
 FIELDS = {
     "accession": N_("accession"),
+    "audit_share": N_("audited share"),
     "classes": N_("classes"),
     "code": N_("code"),
     "color": N_("colour"),
@@ -36,7 +38,9 @@ FIELDS = {
     "parent": N_("parent"),
     "person": N_("person"),
     "position": N_("position"),
+    "readers": N_("readers"),
     "scanner": N_("scanner"),
+    "second_share": N_("share read again"),
     "version": N_("version"),
     "um_per_px": N_("µm per pixel"),
 }

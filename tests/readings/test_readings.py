@@ -76,7 +76,7 @@ def test_managers_set_what_is_checked(client: TestClient, project: Project, ada:
     assert "At least 2, please." in refused.text
     check(client, project, audit="12,5", second="5", readers="3").raise_for_status()
     assert 'value="12.5"' in quality(client, project)
-    assert "audit share: 0.0 → 0.125" in client.get(f"/projects/{project.id}/audit").text
+    assert "audited share: 0 → 0.125" in client.get(f"/projects/{project.id}/audit").text
     sign_in(factories.make_user())
     assert client.get(f"/projects/{project.id}/quality").status_code == 404
 
