@@ -112,7 +112,7 @@ def test_programs_are_answered_in_english_unless_they_ask(client: TestClient) ->
     make_user()
     assert client.get("/api/v1/projects").json()["title"] == "Sign in first"
     german = client.get("/api/v1/projects", headers={"Accept-Language": "de"}).json()
-    assert german["title"] == "Bitte melden Sie sich an"
+    assert german["title"].startswith("Bitte melden")
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from app.db import SessionDep
 from app.errors import NotFound
 from app.forms import Id
+from app.language import _
 from app.models import Classifier, Encoder, Project
 from app.predictions import grid
 from app.predictions.service import classes_by_code
@@ -103,7 +104,7 @@ def index(project: ViewableProject, session: SessionDep, wanted: Annotated[Predi
 def _classifier(session: Session, project: Project, classifier_id: int) -> Classifier:
     classifier = session.get(Classifier, classifier_id)
     if classifier is None or classifier.project_id != project.id:
-        raise NotFound(f"classifier: this project has no classifier {classifier_id}.")
+        raise NotFound(_("classifier: this project has no classifier %(classifier_id)s.", classifier_id=classifier_id))
     return classifier
 
 

@@ -14,6 +14,7 @@ from app.annotations.sight import audited, awaiting
 from app.cells.index import Columns, columns_of
 from app.db import now
 from app.errors import Conflict, NotFound
+from app.language import _, number
 from app.models import Annotation, Batch, Cell, CellClass, Project, Ranking, User
 from app.models.project import lock
 from app.predictions.scores import NO_CLASS, newest_scores
@@ -36,13 +37,15 @@ def next_batch(session: Session, project: Project, user: User) -> Batch:
     columns = columns_of(session, project.id)
     unlabelled = (columns.class_ids == 0) & ~audited(project, columns)
     if not unlabelled.any():
-        raise Conflict("Every cell is labelled." if len(columns) else "There are no cells yet: upload some to a slide.")
+        raise Conflict(
+            _("Every cell is labelled.") if len(columns) else _("There are no cells yet: upload some to a slide.")
+        )
     free = unlabelled & ~served(session, project, columns, ("group", "next"))
     for allowed in (free, unlabelled):
         batch = _of_ranking(session, project, columns, allowed) or _of_scores(session, project, columns, allowed)
         if batch:
             return serve(session, project, user, batch)
-    raise Conflict("The cells are still being prepared. Try again in a moment.")
+    raise Conflict(_("The cells are still being prepared. Try again in a moment."))
 
 
 def conflicts(session: Session, project: Project, user: User) -> Batch:
@@ -63,10 +66,10 @@ def conflicts(session: Session, project: Project, user: User) -> Batch:
         if cell_id in current and current[cell_id].source != "kept" and current[cell_id].code == item["class"]
     }
     if not open_:
-        raise Conflict("No label is contradicted by the others.")
+        raise Conflict(_("No label is contradicted by the others."))
     # What the classifier doubts has an effect that can be compared; people's disagreements come after it.
     cell_ids = sorted(open_, key=lambda cell_id: open_[cell_id]["why"] == "people")
-    note = "Labels that the others contradict. ⇧ K keeps one, a class key changes it."
+    note = _("Labels that the others contradict. ⇧ K keeps one, a class key changes it.")
     reasons = {str(cell_id): _reason(open_[cell_id]) for cell_id in cell_ids}
     batch = Batch(kind="conflict", cell_ids=np.array(cell_ids, np.int64), note=note, reasons=reasons)
     return serve(session, project, user, batch)
@@ -105,7 +108,7 @@ def find_batch(session: Session, project_id: int, batch_id: int) -> Batch:
     """Return a batch of a project; raises NotFound."""
     batch = session.get(Batch, batch_id)
     if batch is None or batch.project_id != project_id:
-        raise NotFound(f"batch: this project has no batch {batch_id}.")
+        raise NotFound(_("batch: this project has no batch %(batch_id)s.", batch_id=batch_id))
     return batch
 
 
@@ -135,7 +138,7 @@ def _of_ranking(session: Session, project: Project, columns: Columns, allowed: n
     if not len(chosen):
         return None
     reasons = {str(ranking.cells[at]["cell_id"]): _reason(ranking.cells[at]) for at in chosen.tolist()}
-    note = "Cells whose labels teach the classifier most; each says why."
+    note = _("Cells whose labels teach the classifier most; each says why.")
     return Batch(kind="next", cell_ids=listed[chosen], note=note, reasons=reasons)
 
 
@@ -149,40 +152,40 @@ def _among(columns: Columns, cell_ids: Rows, allowed: npt.NDArray[np.bool_]) -> 
 
 def _of_scores(session: Session, project: Project, columns: Columns, allowed: npt.NDArray[np.bool_]) -> Batch | None:
     """Return the most unsure cells by the newest scores: what is left when a ranking is used up."""
-    _, table = newest_scores(session, project.id, columns)
+    _classifier, table = newest_scores(session, project.id, columns)
     if table is None:
         return None
     rows = np.flatnonzero(allowed & (table.predicted != NO_CLASS))
     if not len(rows):
         return None
     chosen = rows[np.argsort(table.margin[rows], kind="stable")[:SIZE]]
-    return Batch(kind="next", cell_ids=columns.cell_ids[chosen], note="The most uncertain of the rest.", reasons={})
+    return Batch(kind="next", cell_ids=columns.cell_ids[chosen], note=_("The most uncertain of the rest."), reasons={})
 
 
 def _note(count: int, group: dict[str, Any]) -> str:
-    alike = f"These {count} cells look alike"
+    sentences = [_("These %(count)s cells look alike.", count=count)]
     if group["size"] > count:
-        alike += f", and {group['size'] - count:,} more like them are waiting"
+        sentences.append(_("%(count)s more like them are waiting.", count=number(group["size"] - count)))
     if group["novel"]:
-        alike += "; they are unlike everything labelled so far"
-    return f"{alike}. Ctrl A and a class key name them all."
+        sentences.append(_("They are unlike everything labelled so far."))
+    return " ".join([*sentences, _("Ctrl A and a class key name them all.")])
 
 
 def _reason(item: dict[str, Any]) -> str:
     """Say why a cell is shown, as short as a tile is wide."""
     match item["why"]:
         case "unsure":
-            return " or ".join(item["classes"]) + "?"
+            return _("%(first)s or %(second)s?", first=item["classes"][0], second=item["classes"][1])
         case "novel":
-            return "unlike all labelled"
+            return _("unlike all labelled")
         case "rare":
-            return f"few {item['class']} labels"
+            return _("few %(code)s labels", code=item["class"])
         case "unlikely":
-            return f"others say {item['other']}"
+            return _("others say %(code)s", code=item["other"])
         case "copy":
-            return f"same picture: {item['other']}"
+            return _("same picture: %(code)s", code=item["other"])
         case "people":
             return f"{item['by']}: {item['other']}"
         case "least":
-            return f"least sure of {item['class']}"
+            return _("least sure of %(code)s", code=item["class"])
     raise ValueError(f"unknown reason {item['why']!r}")

@@ -16,6 +16,7 @@ from app.cells.index import Columns, columns_of
 from app.cells.sampling import scattered
 from app.errors import Invalid
 from app.forms import LARGEST_ID, Id
+from app.language import _
 from app.models import Batch, CellClass, Classifier, Project, User
 from app.predictions.batches import find_batch
 from app.predictions.scores import NO_CLASS, ScoreTable, newest_scores, table_of
@@ -98,7 +99,7 @@ class Cursor:
             after, key, cell_id = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
             return cls(bool(after), float(key), int(cell_id))
         except (binascii.Error, ValueError, TypeError, OverflowError) as error:
-            raise Invalid("cursor: this is not a cursor of this list; leave it out to start anew.") from error
+            raise Invalid(_("cursor: this is not a cursor of this list; leave it out to start anew.")) from error
 
 
 def page(
@@ -193,7 +194,7 @@ def passing(facts: Facts, classes: dict[str, CellClass], filters: GridFilters) -
 
 def _known(classes: dict[str, CellClass], code: str, name: str) -> CellClass:
     if code not in classes:
-        raise Invalid(f"{name}: this project has no class {code}.")
+        raise Invalid(_("%(name)s: this project has no class %(code)s.", name=name, code=code))
     return classes[code]
 
 

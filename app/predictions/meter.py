@@ -5,6 +5,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.language import _, number
 from app.models import Classifier
 
 POINTS = 200  # versions on the learning curve
@@ -33,17 +34,22 @@ def advice(figures: dict[str, dict[str, float | None]], labels: dict[str, int]) 
     """Say in one sentence where to go on labelling and where to stop. `labels` counts those of every class."""
     none = [code for code, count in labels.items() if count == 0]
     if none:
-        return f"No label yet: {', '.join(none)}."
+        return _("No label yet: %(codes)s.", codes=", ".join(none))
     gains = {code: figure["gain"] for code, figure in figures.items() if figure["gain"] is not None}
     if len(gains) < len(labels):
         few = [code for code in labels if code not in gains]
-        return f"Too few labels to say what more would bring: {', '.join(few)}."
+        return _("Too few labels to say what more would bring: %(codes)s.", codes=", ".join(few))
     best = max(gains, key=lambda code: gains[code])
     done = [code for code, gain in gains.items() if gain < WORTH and labels[code] >= TARGET]
     if gains[best] < WORTH:
-        return "More labels would hardly help: ten more of any class add less than half a point."
-    sentence = f"Go on with {best}: ten more labels would likely add {100 * gains[best]:.1f} points to its recall."
-    return f"{sentence} Enough of {', '.join(done)}." if done else sentence
+        return _("More labels would hardly help: ten more of any class add less than half a point.")
+    sentence = _(
+        "Go on with %(code)s: ten more labels would likely add %(points)s points to its recall.",
+        code=best,
+        points=number(100 * gains[best], 1),
+    )
+    enough = _("Enough of %(codes)s.", codes=", ".join(done))
+    return f"{sentence} {enough}" if done else sentence
 
 
 def learning_curve(session: Session, project_id: int) -> list[dict[str, float]]:

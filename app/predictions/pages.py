@@ -14,6 +14,7 @@ from app.csv_stream import stream
 from app.db import SessionDep
 from app.errors import Invalid
 from app.forms import Id, PathId
+from app.language import _
 from app.models import Batch
 from app.predictions import batches, export, meter, reviews, service
 from app.predictions.grid import GridFilters, page
@@ -109,9 +110,9 @@ def state(project: ViewableProject, user: CurrentUser, session: SessionDep, ids:
     try:
         cell_ids = Ids.validate_python([part for part in ids.split(",") if part])
     except ValidationError as error:
-        raise Invalid("ids: numbers separated by commas are expected.") from error
+        raise Invalid(_("ids: numbers separated by commas are expected.")) from error
     if len(cell_ids) > MOST_STATES:
-        raise Invalid(f"ids: at most {MOST_STATES} cells at a time.")
+        raise Invalid(_("ids: at most %(most_states)s cells at a time.", most_states=MOST_STATES))
     shown = page(session, project, {}, GridFilters(order="newest", limit=1), user=user)
     cells = service.tiles(session, project, user, shown, cell_ids)
     return {
@@ -159,7 +160,7 @@ def export_predictions(project: ViewableProject, session: SessionDep) -> Streami
     """Download prediction, probabilities and label of every cell."""
     classifier, table = newest_scores(session, project.id, columns_of(session, project.id))
     if classifier is None or table is None:
-        raise Invalid("There are no predictions yet: label two cells in each of two classes first.")
+        raise Invalid(_("There are no predictions yet: label two cells in each of two classes first."))
     return stream(
         f"{project.name} predictions version {classifier.version}",
         export.header(classifier),

@@ -13,6 +13,7 @@ from app.annotations.forms import MOST_ITEMS, Action
 from app.db import now
 from app.errors import Conflict, Invalid
 from app.forms import LARGEST_ID, Id
+from app.language import _
 from app.models import Batch, CellClass, Project, User
 from app.predictions.batches import serve
 from app.predictions.grid import GridFilters, all_rows, gather, passing
@@ -49,20 +50,21 @@ def begin(session: Session, project: Project, user: User, form: ReviewForm, clas
     Raises Invalid for an unknown class and Conflict where there is nothing to review.
     """
     if form.predicted and form.predicted not in classes:
-        raise Invalid(f"predicted: this project has no class {form.predicted}.")
+        raise Invalid(_("predicted: this project has no class %(predicted)s.", predicted=form.predicted))
     filters = GridFilters(order=form.order, labelled="no", scanner=form.scanner, slide=form.slide)
     facts = gather(session, project, filters, user=user)
     classifier, table = facts.classifier, facts.table
     if classifier is None or table is None:
-        raise Conflict("There are no predictions yet: label two cells in each of two classes first.")
+        raise Conflict(_("There are no predictions yet: label two cells in each of two classes first."))
     predicted = table.predicted[passing(facts, classes, filters) & (table.predicted != NO_CLASS) & ~facts.audited]
     counts = np.bincount(predicted, minlength=len(classifier.classes))
     waiting = {code: int(count) for code, count in zip(classifier.classes, counts, strict=True) if count}
     code = form.predicted or _proposed(session, project, user, {c: n for c, n in waiting.items() if c in classes})
     if code not in waiting:
-        raise Conflict(f"No unlabelled cell is predicted {code}.")
+        raise Conflict(_("No unlabelled cell is predicted %(code)s.", code=code))
     rows = all_rows(facts, classes, filters.model_copy(update={"predicted": code}))
-    note = f"Predicted {code}, {'most confident' if form.order == 'confident' else 'most deviant'} first."
+    most_confident = _("Predicted %(code)s, most confident first.", code=code)
+    note = most_confident if form.order == "confident" else _("Predicted %(code)s, most deviant first.", code=code)
     cell_ids = facts.columns.cell_ids[rows]
     batch = Batch(kind="review", class_id=classes[code].id, cell_ids=cell_ids, note=note, reasons={})
     return serve(session, project, user, batch)
@@ -71,7 +73,7 @@ def begin(session: Session, project: Project, user: User, form: ReviewForm, clas
 def accept(session: Session, batch: Batch, user: User, form: AcceptForm) -> int:
     """Give the class of a review to its first `stop` cells but for labelled ones and exceptions; returns a job id."""
     if batch.kind != "review" or form.stop > len(batch.cell_ids):
-        raise Invalid(f"stop: batch {batch.id} is not a review of so many cells.")
+        raise Invalid(_("stop: batch %(id)s is not a review of so many cells.", id=batch.id))
     arguments = {"batch_id": batch.id, "stop": form.stop, "exceptions": form.exceptions}
     return jobs.accept_batch(session, batch.project_id, arguments, action=form.action, user_id=user.id)
 
@@ -83,5 +85,5 @@ def _proposed(session: Session, project: Project, user: User, waiting: dict[str,
     reviewed = set(session.scalars(query.where(Batch.created_at > now() - AGAIN)))
     left = {code: count for code, count in waiting.items() if code not in reviewed}
     if not left:
-        raise Conflict("Every predicted class was reviewed. Choose one under Prediction to review it again.")
+        raise Conflict(_("Every predicted class was reviewed. Choose one under Prediction to review it again."))
     return max(left, key=lambda code: left[code])

@@ -13,6 +13,7 @@ from app.annotations import sight
 from app.annotations.queries import current, disputed, second_readings
 from app.annotations.service import shown_source
 from app.cells.index import Columns
+from app.language import _, number
 from app.models import Batch, Cell, CellClass, Classifier, Embedding, Project, Slide, User
 from app.predictions import meter
 from app.predictions.grid import Page, describe
@@ -120,7 +121,8 @@ def waiting(session: Session, project: Project, user: User, page: Page) -> dict[
 def _distance(page: Page, cell_id: int) -> str:
     if page.distances is None:
         return ""
-    return f"distance {page.distances[page.columns.places([cell_id])[0]]:.2f}"
+    distance = float(page.distances[page.columns.places([cell_id])[0]])
+    return _("distance %(distance)s", distance=number(distance, 2))
 
 
 def reviewed_class(batch: Batch | None, classes: dict[str, CellClass]) -> str:

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from app.cells.index import Columns
 from app.cells.matrix import Matrix, matrix_of
 from app.errors import NotFound
+from app.language import _
 from app.models import Encoder, Project
 
 CHUNK = 8192
@@ -28,14 +29,14 @@ def distances(session: Session, project: Project, columns: Columns, cell_id: int
     """
     place = int(columns.places([cell_id])[0])
     if place < 0:
-        raise NotFound(f"similar: this project has no cell {cell_id}.")
+        raise NotFound(_("similar: this project has no cell %(cell_id)s.", cell_id=cell_id))
     matrix = matrix_of(session.get_one(Encoder, project.encoder_id))
     key = (matrix.encoder_sha256, cell_id, len(matrix.image_ids), len(columns))
     found = _kept.get(key)
     if found is None:
         rows = matrix.rows(columns.image_ids)
         if rows[place] < 0:
-            raise NotFound(f"similar: cell {cell_id} has not been prepared yet.")
+            raise NotFound(_("similar: cell %(cell_id)s has not been prepared yet.", cell_id=cell_id))
         to_rows = np.sqrt(_squared(matrix, matrix.vectors[rows[place]].astype(np.float32)))
         found = _kept[key] = np.where(rows >= 0, to_rows[rows], np.float32(np.inf))
         while len(_kept) > KEPT:

@@ -2,6 +2,7 @@
  * Requests to our own server: CSRF header, problem+json errors, HTML fragments.
  * @module api
  */
+import { _ } from "./messages.js";
 
 /** A request the server refused (`status` from 400) or that never reached it (`status` 0). */
 export class ApiError extends Error {
@@ -47,7 +48,7 @@ async function toError(response) {
   const problem = (response.headers.get("content-type") ?? "").includes("json")
     ? await response.json().catch(() => ({}))
     : {};
-  const detail = problem.detail ?? problem.title ?? `The server answered ${response.status}.`;
+  const detail = problem.detail ?? problem.title ?? _("The server answered %(status)s.", { status: response.status });
   return new ApiError(response.status, String(detail), Number(response.headers.get("retry-after")) || 0);
 }
 
@@ -57,10 +58,10 @@ async function send(url, options) {
     response = await fetch(url, { credentials: "same-origin", ...options });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new ApiError(0, "No connection to the server.");
+    throw new ApiError(0, _("No connection to the server."));
   }
   if (response.redirected && new URL(response.url).pathname.startsWith("/sign-in")) {
-    throw new ApiError(401, "You are signed out.");
+    throw new ApiError(401, _("You are signed out."));
   }
   if (!response.ok) throw await toError(response);
   return response;
@@ -108,7 +109,7 @@ export async function renewToken() {
   const response = await send(location.href, { headers: { Accept: "text/html" } });
   const page = new DOMParser().parseFromString(await response.text(), "text/html");
   const content = (name) => page.querySelector(`meta[name="${name}"]`)?.content ?? "";
-  if (!content("user")) throw new ApiError(401, "You are signed out.");
+  if (!content("user")) throw new ApiError(401, _("You are signed out."));
   if (content("user") !== userName()) return "other-user";
   const changed = content("csrf-token") !== csrfToken();
   meta("csrf-token").content = content("csrf-token");

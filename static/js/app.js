@@ -4,6 +4,7 @@
  * @module app
  */
 import { csrfToken } from "./api.js";
+import { _ } from "./messages.js";
 import { localTimes } from "./times.js";
 import { toast } from "./toast.js";
 
@@ -20,11 +21,11 @@ document.addEventListener("htmx:before:response", async (event) => {
   if (raw.status < 400 || !(raw.headers.get("content-type") ?? "").includes("json")) return;
   event.preventDefault();
   const problem = await raw.json().catch(() => ({}));
-  toast(problem.detail ?? problem.title ?? `The server answered ${raw.status}.`, { kind: "error" });
+  toast(problem.detail ?? problem.title ?? _("The server answered %(status)s.", { status: raw.status }), { kind: "error" });
 });
 
 document.addEventListener("htmx:error", () => {
-  toast("The server did not answer. Please try again.", { kind: "error" });
+  toast(_("The server did not answer. Please try again."), { kind: "error" });
 });
 
 localTimes(document);
@@ -42,7 +43,9 @@ const themeButton = document.getElementById("theme-toggle");
 if (themeButton) {
   themeButton.hidden = false;
   const describe = () => {
-    const text = `Colour scheme: ${document.documentElement.dataset.theme ?? "as the system"}`;
+    const names = { light: _("light"), dark: _("dark") };
+    const scheme = names[document.documentElement.dataset.theme] ?? _("as the system");
+    const text = _("Colour scheme: %(scheme)s", { scheme });
     themeButton.title = text;
     themeButton.setAttribute("aria-label", text);
   };

@@ -2,6 +2,7 @@
  * Guided labelling: the server chooses a few cells at a time, this shows them and how many of them are done.
  * @module batches
  */
+import { _ } from "./messages.js";
 import { cellId } from "./tiles.js";
 import { toast } from "./toast.js";
 
@@ -51,7 +52,7 @@ export class Batches {
   /** Show the cells most like the one a key is meant for. */
   similar() {
     const [tile] = this.selection.targets();
-    if (!tile) return void toast("Point at a cell or move to one with the arrow keys first.");
+    if (!tile) return void toast(_("Point at a cell or move to one with the arrow keys first."));
     return this.pages.openSimilar(cellId(tile));
   }
 
@@ -78,7 +79,7 @@ export class Batches {
     }
     const done = Object.fromEntries(Object.entries(NEXT).map(([name, key]) => [name, () => this.#progress(key)]));
     const more = { review: () => this.review.describe(), ...done };
-    const text = `${note} ${reference ? "⇧ E selects all up to the one you are on." : (more[kind]?.() ?? "")}`.trim();
+    const text = `${note} ${reference ? _("⇧ E selects all up to the one you are on.") : (more[kind]?.() ?? "")}`.trim();
     const line = this.bar.querySelector("#batch-note");
     if (line.textContent !== text) line.textContent = text;
   }
@@ -86,6 +87,7 @@ export class Batches {
   #progress(key) {
     const all = this.tiles.all();
     const done = all.filter((tile) => tile.dataset.class).length;
-    return done === all.length ? `All labelled: ${key} brings the next ones.` : `${done} of ${all.length} labelled.`;
+    if (done === all.length) return _("All labelled: %(key)s brings the next ones.", { key });
+    return _("%(done)s of %(total)s labelled.", { done, total: all.length });
   }
 }

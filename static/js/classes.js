@@ -2,14 +2,16 @@
  * The panel of classes: keys, meters towards the target, counts of predictions.
  * @module classes
  */
+import { _, number } from "./messages.js";
 
 const percent = (share) => Math.round(100 * share);
 
 /** Recall with its interval and what ten more labels would add, in points. */
 function describe(figure) {
   if (!figure) return "";
-  const recall = `recall ${percent(figure.recall)} % (${percent(figure.low)}–${percent(figure.high)})`;
-  return figure.gain === null ? recall : `${recall}, 10 more: +${(100 * figure.gain).toFixed(1)}`;
+  const values = { recall: percent(figure.recall), low: percent(figure.low), high: percent(figure.high) };
+  if (figure.gain === null) return _("recall %(recall)s %% (%(low)s–%(high)s)", values);
+  return _("recall %(recall)s %% (%(low)s–%(high)s), 10 more: +%(gain)s", { ...values, gain: number(100 * figure.gain, 1) });
 }
 
 /** The class buttons of the page and their counts. */
@@ -70,7 +72,7 @@ export class ClassPanel {
       if (predicted === undefined) continue;
       const link = this.list.querySelector(`[data-predicted-count="${CSS.escape(code)}"]`);
       link.hidden = false;
-      link.querySelector(".number").textContent = predicted.toLocaleString("en");
+      link.querySelector(".number").textContent = number(predicted);
     }
     this.#summarise();
   }
@@ -109,7 +111,8 @@ export class ClassPanel {
   #summarise() {
     if (!this.#counts.size) return;
     const full = [...this.#counts.values()].filter((count) => count >= this.target).length;
-    const text = `${full} of ${this.#counts.size} classes have ${this.target} labels`;
+    const values = { full, total: this.#counts.size, target: this.target };
+    const text = _("%(full)s of %(total)s classes have %(target)s labels", values);
     if (this.note.textContent !== text) this.note.textContent = text;
   }
 }

@@ -3,6 +3,7 @@
  * to a form again would make a second link or token.
  * @module copy
  */
+import { _ } from "./messages.js";
 import { toast } from "./toast.js";
 
 /** The clipboard exists on https and localhost only; elsewhere the old command still works. */
@@ -18,10 +19,10 @@ for (const button of document.querySelectorAll("[data-copy]")) {
     const input = document.getElementById(button.dataset.copy);
     try {
       await copy(input);
-      toast("Copied.", { kind: "success" });
+      toast(_("Copied."), { kind: "success" });
     } catch {
       input.select();
-      toast("Copying was refused. The text is selected: press Ctrl+C.", { kind: "warning" });
+      toast(_("Copying was refused. The text is selected: press Ctrl+C."), { kind: "warning" });
     }
   });
 }

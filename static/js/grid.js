@@ -10,6 +10,7 @@ import { listen } from "./keys.js";
 import { Labeller } from "./labelling.js";
 import { enableLasso } from "./lasso.js";
 import { Live } from "./live.js";
+import { _ } from "./messages.js";
 import { Pages } from "./pages.js";
 import { Review } from "./review.js";
 import { SaveQueue } from "./save_queue.js";
@@ -83,7 +84,7 @@ function actByKey(act) {
   }
   const targets = selection.targets();
   if (!targets.length) {
-    toast("Point at a cell or move to one with the arrow keys first.");
+    toast(_("Point at a cell or move to one with the arrow keys first."));
     return;
   }
   const goOn = !selection.byPointer && targets.length === 1;
@@ -186,7 +187,7 @@ document.getElementById("classes").addEventListener("click", (event) => {
   const button = event.target.closest(".class-button");
   if (!button) return;
   if (!selection.size) {
-    toast("Select cells first: click them, drag around them, or press Ctrl+A.");
+    toast(_("Select cells first: click them, drag around them, or press Ctrl+A."));
     return;
   }
   labeller.assign(selection.selected, button.dataset.classCode);

@@ -3,11 +3,16 @@
  * @module labelling
  */
 import { postJson, userName, uuid } from "./api.js";
+import { _, ngettext } from "./messages.js";
 import { annotation, cellId, paintAnnotation } from "./tiles.js";
 import { toast } from "./toast.js";
 
 const NONE = { class: "", source: "", by: "" };
-const cells = (count) => (count === 1 ? "1 cell" : `${count} cells`);
+
+const elsewhere = (source, count) =>
+  source === "undo"
+    ? ngettext("Took back the label of %(num)s cell on another page.", "Took back the label of %(num)s cells on another page.", count)
+    : ngettext("Did again the label of %(num)s cell on another page.", "Did again the label of %(num)s cells on another page.", count);
 
 /** What a person does to cells. */
 export class Labeller {
@@ -33,7 +38,7 @@ export class Labeller {
   keep(tiles) {
     const labelled = tiles.filter((tile) => tile.dataset.class);
     const kept = this.#apply("kept", labelled, (tile) => ({ class: tile.dataset.class, source: "kept", by: userName() }));
-    if (kept) toast(`Kept the label of ${cells(kept)}.`);
+    if (kept) toast(ngettext("Kept the label of %(num)s cell.", "Kept the label of %(num)s cells.", kept));
     return kept;
   }
 
@@ -45,7 +50,7 @@ export class Labeller {
   /** Make the predictions of tiles their labels. Labelled tiles keep theirs. @param {HTMLElement[]} tiles */
   accept(tiles) {
     const open = this.acceptable(tiles);
-    if (!open.length && tiles.length) toast("Nothing to accept: these cells are labelled or have no prediction.");
+    if (!open.length && tiles.length) toast(_("Nothing to accept: these cells are labelled or have no prediction."));
     return this.#apply("accepted", open, (tile) => ({ class: tile.dataset.predicted, source: "accepted", by: userName() }));
   }
 
@@ -57,8 +62,11 @@ export class Labeller {
   /** Take back the last step. */
   undo() {
     const step = this.history.undo();
-    if (!step) return toast("Nothing to undo.");
-    if (step.bulk) return this.#inBulk(`/projects/${this.project}/actions/${step.action}/undo`, {}, `Taking back the labels of ${cells(step.bulk)}.`);
+    if (!step) return toast(_("Nothing to undo."));
+    if (step.bulk) {
+      const words = ngettext("Taking back the label of %(num)s cell.", "Taking back the labels of %(num)s cells.", step.bulk);
+      return this.#inBulk(`/projects/${this.project}/actions/${step.action}/undo`, {}, words);
+    }
     const changes = step.changes.map(({ cell_id, before, after }) => ({ cell_id, before: after, after: before }));
     return this.#replay("undo", step, changes);
   }
@@ -66,10 +74,11 @@ export class Labeller {
   /** Do again what was taken back last. */
   redo() {
     const step = this.history.redo();
-    if (!step) return toast("Nothing to redo.");
+    if (!step) return toast(_("Nothing to redo."));
     if (step.bulk) {
       step.action = uuid(); // taken back under its old name, it can be done once more under a new one
-      return this.#inBulk(step.again.url, { stop: step.again.stop, exceptions: step.again.exceptions, action: step.action }, `Accepting ${cells(step.bulk)} again.`);
+      const words = ngettext("Accepting %(num)s cell again.", "Accepting %(num)s cells again.", step.bulk);
+      return this.#inBulk(step.again.url, { stop: step.again.stop, exceptions: step.again.exceptions, action: step.action }, words);
     }
     return this.#replay("redo", step, step.changes);
   }
@@ -92,8 +101,9 @@ export class Labeller {
     if (!skipped.length) return;
     const people = [...new Set(skipped.map((item) => item.by).filter(Boolean))].join(", ");
     for (const item of skipped) this.receive({ by: item.by ?? "", items: [item] });
-    const why = people ? `labelled meanwhile by ${people}` : "changed meanwhile";
-    toast(`${cells(skipped.length)} not changed: ${why}.`, { kind: "warning" });
+    const why = people ? _("labelled meanwhile by %(people)s", { people }) : _("changed meanwhile");
+    const words = ngettext("%(num)s cell not changed: %(why)s.", "%(num)s cells not changed: %(why)s.", skipped.length, { why });
+    toast(words, { kind: "warning" });
   }
 
   /** The server refused a step: tiles go back, its words are shown. */
@@ -141,7 +151,7 @@ export class Labeller {
     const sources = new Set(changes.map(({ after }) => after.source).filter(Boolean));
     const accepted = sources.size === 1 && sources.has("accepted");
     this.queue.push({ action: uuid(), step: step.action, source: accepted ? "accepted" : source, guarded: true, changes });
-    if (!shown) toast(`${source === "undo" ? "Took back" : "Did again"} the label of ${cells(changes.length)} on another page.`);
+    if (!shown) toast(elsewhere(source, changes.length));
   }
 
   /** Show changes where the tile still has the state they start from. @returns {number} tiles shown on this page */

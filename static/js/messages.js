@@ -31,7 +31,7 @@ export function ngettext(one, many, num, values = {}) {
   return fill(text, { num: number(num), ...values });
 }
 
-/** @returns {string} a number as its reader writes it */
-export function number(value) {
-  return value.toLocaleString(language);
+/** @returns {string} a number as its reader writes it, with so many digits behind the decimal sign */
+export function number(value, digits = 0) {
+  return Number(value).toLocaleString(language, { minimumFractionDigits: digits, maximumFractionDigits: digits });
 }

@@ -4,6 +4,7 @@
  */
 import { getFragment, getJson, postJson } from "./api.js";
 import { copyPageData, mergePage, pinnedCount } from "./merge.js";
+import { _ } from "./messages.js";
 import { cellId, paintAnnotation, paintPrediction } from "./tiles.js";
 import { toast } from "./toast.js";
 
@@ -56,13 +57,13 @@ export class Pages {
   /** Turn to the next page. */
   next() {
     if (this.nextUrl) this.open(this.nextUrl);
-    else toast("This is the last page.");
+    else toast(_("This is the last page."));
   }
 
   /** Turn to the previous page. */
   previous() {
     if (this.previousUrl) this.open(this.previousUrl);
-    else toast("This is the first page.");
+    else toast(_("This is the first page."));
   }
 
   /** Turn to the page that begins at a place of the batch. @param {number} place */
@@ -80,7 +81,7 @@ export class Pages {
       const page = ahead?.page ?? (await this.#fetch(url));
       if (navigation === this.#navigation) this.#show(url, page, askedAt);
     } catch (error) {
-      if (navigation === this.#navigation) toast(`The page could not be loaded. ${error.message}`, { kind: "error" });
+      if (navigation === this.#navigation) toast(`${_("The page could not be loaded.")} ${error.message}`, { kind: "error" });
     } finally {
       if (navigation === this.#navigation) this.grid.classList.remove("is-loading");
     }
@@ -167,7 +168,7 @@ export class Pages {
 
   async #fetch(url) {
     const page = (await getFragment(url)).getElementById("grid");
-    if (!page) throw new Error("The server's answer holds no grid.");
+    if (!page) throw new Error(_("The server's answer holds no grid."));
     return page;
   }
 

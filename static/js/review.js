@@ -7,10 +7,10 @@
  * come one by one.
  */
 import { postJson, uuid } from "./api.js";
+import { _, number } from "./messages.js";
 import { cellId } from "./tiles.js";
 import { toast } from "./toast.js";
 
-const number = (value) => value.toLocaleString("en");
 
 /** The review that is shown. */
 export class Review {
@@ -47,7 +47,7 @@ export class Review {
     this.labeller.assign(this.#standing(), this.grid.dataset.review, "accepted");
     this.selection.clear();
     if (this.pages.nextUrl) this.pages.next();
-    else toast("This was the last page. ⇧ R reviews the next class.", { kind: "success" });
+    else toast(_("This was the last page. ⇧ R reviews the next class."), { kind: "success" });
   }
 
   /** The page is right: so is what lies before it. Look further on, or half-way to the border. */
@@ -66,7 +66,7 @@ export class Review {
   /** Accept all predictions up to the end of the last page that was right, as one step. */
   async acceptUntil() {
     const { right, exceptions } = this.#state;
-    if (!this.active || !right) return toast("Nothing is known to be right yet: ⇧ J says a page is.");
+    if (!this.active || !right) return toast(_("Nothing is known to be right yet: ⇧ J says a page is."));
     const [action, url] = [uuid(), `/projects/${this.project}/batches/${this.#batch}/accept`];
     try {
       await postJson(url, { action, stop: right, exceptions });
@@ -74,7 +74,8 @@ export class Review {
       return toast(error.message, { kind: "error" });
     }
     this.labeller.history.record({ action, bulk: right, again: { url, stop: right, exceptions } });
-    toast(`Accepting ${number(right)} cells as ${this.grid.dataset.review}. Ctrl Z takes all of it back.`, { kind: "success" });
+    const values = { count: number(right), code: this.grid.dataset.review };
+    toast(_("Accepting %(count)s cells as %(code)s. Ctrl Z takes all of it back.", values), { kind: "success" });
     return this.pages.openAt(right);
   }
 
@@ -84,9 +85,10 @@ export class Review {
     const { right, border } = this.#state;
     const button = document.querySelector('[data-command="accept-until"]');
     button.disabled = !right;
-    if (border !== null && border <= right) return `The first ${number(right)} of ${number(total)} are right: ⇧ U accepts them; go on page by page.`;
-    if (right) return `Right up to ${number(right)} of ${number(total)}.`;
-    return "Label or select what is wrong; ⇧ A accepts the rest and turns the page.";
+    const values = { count: number(right), total: number(total) };
+    if (border !== null && border <= right) return _("The first %(count)s of %(total)s are right: ⇧ U accepts them; go on page by page.", values);
+    if (right) return _("Right up to %(count)s of %(total)s.", values);
+    return _("Label or select what is wrong; ⇧ A accepts the rest and turns the page.");
   }
 
   get #batch() {
@@ -123,7 +125,7 @@ export class Review {
   }
 
   #judge(verdict) {
-    if (!this.active) return void toast("This is for reviews: ⇧ R begins one.");
+    if (!this.active) return void toast(_("This is for reviews: ⇧ R begins one."));
     const { next, ...state } = verdict(this.#state);
     const total = Number(this.grid.dataset.total);
     this.#remember(state);
@@ -133,7 +135,7 @@ export class Review {
     if (state.right >= end) place = state.right;
     else if (place >= end) place = Math.max(state.right, end - this.#size);
     if (place >= total) {
-      toast("Right to the end: ⇧ U accepts them all.", { kind: "success" });
+      toast(_("Right to the end: ⇧ U accepts them all."), { kind: "success" });
       return void this.onChange();
     }
     return void this.pages.openAt(place);

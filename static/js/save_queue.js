@@ -13,6 +13,7 @@
  * @typedef {{kind: "idle"|"saving"|"failing"|"stopped", size: number, text: string, href?: string}} QueueState
  */
 import { ApiError, postJson, renewToken } from "./api.js";
+import { _, number } from "./messages.js";
 
 const FIRST_WAIT = 1;
 const LONGEST_WAIT = 30;
@@ -157,14 +158,14 @@ export class SaveQueue {
   }
 
   async #run() {
-    if (this.#running) return this.#announce("saving", `Saving ${this.#entries.length}…`);
+    if (this.#running) return this.#announce("saving", _("Saving %(count)s…", { count: number(this.#entries.length) }));
     this.#running = true;
     while (this.#entries.length) {
-      this.#announce("saving", `Saving ${this.#entries.length}…`);
+      this.#announce("saving", _("Saving %(count)s…", { count: number(this.#entries.length) }));
       if (!(await this.#sendFirst())) break;
     }
     this.#running = false;
-    if (!this.#entries.length) this.#announce("idle", "Saved");
+    if (!this.#entries.length) this.#announce("idle", _("Saved"));
     return undefined;
   }
 
@@ -184,13 +185,13 @@ export class SaveQueue {
   }
 
   async #handle(entry, error) {
-    if (error.temporary) return this.#later(error.status === 0 ? "no connection" : error.message, error.retryAfter);
+    if (error.temporary) return this.#later(error.status === 0 ? _("no connection") : error.message, error.retryAfter);
     if (error.status === 401 || error.status === 403) {
       const found = await renewToken().catch((problem) => (problem.status === 401 ? "signed-out" : "unreachable"));
       if (found === "renewed") return true;
-      if (found === "signed-out") return this.#stop("Signed out, your labels are kept.");
-      if (found === "other-user") return this.#stop("Someone else signed in. Your labels wait for you.");
-      if (found === "unreachable") return this.#later("no connection");
+      if (found === "signed-out") return this.#stop(_("Signed out, your labels are kept."));
+      if (found === "other-user") return this.#stop(_("Someone else signed in. Your labels wait for you."));
+      if (found === "unreachable") return this.#later(_("no connection"));
       if (error.status === 401) return this.#later(error.message);
     }
     this.#settle(entry, true);
@@ -209,7 +210,8 @@ export class SaveQueue {
     this.#wait = Math.min(this.#wait * 2, LONGEST_WAIT);
     const tick = () => {
       if (left <= 0) return void this.retryNow();
-      this.#announce("failing", `Not saved, trying again in ${left} s: ${reason.replace(/\.$/, "")}`);
+      const text = _("Not saved, trying again in %(seconds)s s: %(reason)s", { seconds: left, reason: reason.replace(/\.$/, "") });
+      this.#announce("failing", text);
       left -= 1;
       this.#timer = setTimeout(tick, 1000);
     };

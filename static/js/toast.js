@@ -3,6 +3,8 @@
  * @module toast
  */
 
+import { _ } from "./messages.js";
+
 const MAX_SHOWN = 4;
 
 /**
@@ -38,7 +40,7 @@ export function toast(text, { kind = "info", action, onAction, href, seconds } =
   dismiss.type = "button";
   dismiss.className = "icon-button";
   dismiss.textContent = "×";
-  dismiss.setAttribute("aria-label", "Close message");
+  dismiss.setAttribute("aria-label", _("Close message"));
   dismiss.addEventListener("click", close);
   element.append(dismiss);
   region.append(element);

@@ -2,10 +2,10 @@
  * The lines above the grid: which page this is, what is selected, what can be undone, what is saved; size of the tiles.
  * @module toolbar
  */
+import { _, number } from "./messages.js";
 
 const SIZES = ["s", "m", "l"];
 const byId = (id) => document.getElementById(id);
-const number = (value) => Number(value).toLocaleString("en");
 
 /** Write a text only where it differs: the same text again costs a layout, and is read out again. */
 function write(element, text) {
@@ -17,7 +17,7 @@ export function showRange(grid, pages) {
   const first = Number(grid.dataset.offset) + 1;
   const count = grid.children.length;
   const total = number(grid.dataset.total);
-  write(byId("range"), count ? `${number(first)}–${number(first + count - 1)} of ${total}` : "No cells");
+  write(byId("range"), count ? _("%(range)s of %(total)s", { range: `${number(first)}–${number(first + count - 1)}`, total }) : _("No cells"));
   for (const [id, url] of [["previous-page", pages.previousUrl], ["next-page", pages.nextUrl]]) {
     if (url) byId(id).setAttribute("href", url);
     else byId(id).removeAttribute("href");
@@ -28,12 +28,12 @@ export function showRange(grid, pages) {
 export function showClassifier({ version, accuracy, low, high, evaluated, labels }) {
   if (!version) return;
   const line = (tag, text, className = "") => Object.assign(document.createElement(tag), { textContent: text, className });
-  const percent = (value) => (Number(value) * 100).toFixed(1);
-  const lines = [line("strong", `Classifier ${version}`)];
-  if (labels) lines.push(line("span", `from ${number(labels)} labels`, "muted"));
-  if (accuracy) lines.push(line("span", `Balanced accuracy ${percent(accuracy)} %`));
-  if (accuracy && low) lines.push(line("span", `95 % interval ${percent(low)}–${percent(high)}`, "muted"));
-  if (accuracy && evaluated !== version) lines.push(line("span", `evaluated with version ${evaluated}`, "muted"));
+  const percent = (value) => number(Number(value) * 100, 1);
+  const lines = [line("strong", _("Classifier %(version)s", { version }))];
+  if (labels) lines.push(line("span", _("from %(count)s labels", { count: number(labels) }), "muted"));
+  if (accuracy) lines.push(line("span", _("Balanced accuracy %(percent)s %%", { percent: percent(accuracy) })));
+  if (accuracy && low) lines.push(line("span", _("95 %% interval %(low)s–%(high)s", { low: percent(low), high: percent(high) }), "muted"));
+  if (accuracy && evaluated !== version) lines.push(line("span", _("evaluated with version %(version)s", { version: evaluated }), "muted"));
   byId("classifier").replaceChildren(...lines);
 }
 
@@ -66,20 +66,20 @@ export function showSaveState({ kind, text, href }) {
 }
 
 const signInLink = () =>
-  Object.assign(document.createElement("a"), { href: "/sign-in", target: "_blank", textContent: "Sign in in a new tab" });
+  Object.assign(document.createElement("a"), { href: "/sign-in", target: "_blank", textContent: _("Sign in in a new tab") });
 
 /** @param {"online"|"offline"|"signed-out"} state of the stream of events */
 export function showLiveState(state) {
   const line = byId("live-state");
   if (state === "offline" && line.dataset.state === "signed-out") return; // the same, without the reason
   line.dataset.state = state;
-  if (state === "signed-out") line.replaceChildren("You are signed out. ", signInLink());
-  else write(line, state === "online" ? "" : "Live updates paused, reconnecting…");
+  if (state === "signed-out") line.replaceChildren(_("You are signed out."), " ", signInLink());
+  else write(line, state === "online" ? "" : _("Live updates paused, reconnecting…"));
 }
 
 /** Show what is selected and what the buttons can do now. */
 export function showActions({ selected, undoable, redoable, acceptable }) {
-  write(byId("selected"), selected ? `${number(selected)} selected` : "");
+  write(byId("selected"), selected ? _("%(count)s selected", { count: number(selected) }) : "");
   document.querySelector('[data-command="undo"]').disabled = !undoable;
   document.querySelector('[data-command="redo"]').disabled = !redoable;
   for (const button of document.querySelectorAll('[data-command="accept-page"]')) button.disabled = !acceptable;

@@ -4,6 +4,7 @@
  */
 import { getFragment, postJson } from "./api.js";
 import { Live } from "./live.js";
+import { _, ngettext, number } from "./messages.js";
 import { localTimes } from "./times.js";
 import { toast } from "./toast.js";
 import { fromDrop, fromInput } from "./upload_files.js";
@@ -17,8 +18,8 @@ const element = (id) => document.getElementById(id);
 const amount = (bytes) =>
   bytes < 1e6
     ? `${Math.ceil(bytes / 1e3)} kB`
-    : `${(bytes / 1e6).toLocaleString("en", { maximumFractionDigits: bytes < 1e7 ? 1 : 0 })} MB`;
-const fileCount = (count) => (count === 1 ? "1 file" : `${count.toLocaleString("en")} files`);
+    : `${number(bytes / 1e6, bytes < 1e7 ? 1 : 0)} MB`;
+const fileCount = (count) => ngettext("%(num)s file", "%(num)s files", count);
 let sender = null;
 let queue = Promise.resolve();
 let continued = null; // id of the upload the next chosen files belong to
@@ -51,7 +52,7 @@ zone.addEventListener("drop", async (event) => {
   try {
     enqueue(await fromDrop(event.dataTransfer), null);
   } catch (error) {
-    toast(`The dropped folder could not be read: ${error.message}`, { kind: "error" });
+    toast(_("The dropped folder could not be read: %(reason)s", { reason: error.message }), { kind: "error" });
   }
 });
 // A file dropped beside the zone would replace the page.
@@ -67,22 +68,22 @@ function enqueue(files, uploadId) {
 async function send(files, uploadId) {
   const bytes = files.reduce((sum, { file }) => sum + file.size, 0);
   element("sending").hidden = false;
-  element("sending-label").textContent = "Sending";
+  element("sending-label").textContent = _("Sending");
   element("sending-stop").hidden = false;
-  say("You may close this page once everything is sent.");
+  say(_("You may close this page once everything is sent."));
   try {
     const id = uploadId ?? (await begin(files.length, bytes)).id;
     sender = new Sender(id, files, {
       onProgress: (state) => show(state, files.length, bytes),
-      onTrouble: (problem) => say(problem || "You may close this page once everything is sent."),
+      onTrouble: (problem) => say(problem || _("You may close this page once everything is sent.")),
     });
     show({ files: 0, bytes: 0 }, files.length, bytes);
     await sender.run();
-    element("sending-label").textContent = "Sent";
+    element("sending-label").textContent = _("Sent");
     say(summary(files.length, sender.unreadable));
   } catch (error) {
     if (!(error instanceof Stopped)) toast(error.message, { kind: "error", seconds: 0 });
-    say(error instanceof Stopped ? "Stopped. What arrived is kept." : error.message);
+    say(error instanceof Stopped ? _("Stopped. What arrived is kept.") : error.message);
   } finally {
     sender = null;
     element("sending-stop").hidden = true;
@@ -95,17 +96,22 @@ function begin(files, bytes) {
 }
 
 function summary(count, unreadable) {
-  const sent = `${fileCount(count - unreadable.length)} sent; the server goes on by itself, you may leave.`;
+  const sent = _("%(files)s sent; the server goes on by itself, you may leave.", { files: fileCount(count - unreadable.length) });
   if (!unreadable.length) return sent;
-  return `${sent} Not readable any more on this computer: ${unreadable.slice(0, 5).join(", ")}${unreadable.length > 5 ? ", …" : ""}`;
+  const names = unreadable.slice(0, 5).join(", ") + (unreadable.length > 5 ? ", …" : "");
+  return [sent, _("Not readable any more on this computer: %(names)s", { names })].join(" ");
 }
 
 function show({ files, bytes }, allFiles, allBytes) {
   const bar = element("sending-bar");
   bar.max = Math.max(1, allBytes);
   bar.value = Math.min(bytes, bar.max);
-  element("sending-count").textContent =
-    `${files.toLocaleString("en")} of ${fileCount(allFiles)}, ${amount(Math.min(bytes, allBytes))} of ${amount(allBytes)}`;
+  element("sending-count").textContent = _("%(files)s of %(allFiles)s, %(size)s of %(allSize)s", {
+    files: number(files),
+    allFiles: fileCount(allFiles),
+    size: amount(Math.min(bytes, allBytes)),
+    allSize: amount(allBytes),
+  });
 }
 
 function say(text) {

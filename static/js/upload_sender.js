@@ -3,6 +3,7 @@
  * @module upload_sender
  */
 import { ApiError, csrfToken, postJson, renewToken } from "./api.js";
+import { _ } from "./messages.js";
 import { batches } from "./upload_files.js";
 
 const AT_ONCE = 2;
@@ -117,7 +118,7 @@ export class Sender {
         this.#report();
       });
       request.addEventListener("load", () => (request.status < 400 ? resolve() : reject(refusal(request))));
-      request.addEventListener("error", () => reject(new ApiError(0, "No connection to the server.")));
+      request.addEventListener("error", () => reject(new ApiError(0, _("No connection to the server."))));
       request.addEventListener("abort", () => reject(new Stopped()));
       this.#stop.signal.addEventListener("abort", abort);
       request.send(form);
@@ -137,7 +138,7 @@ export class Sender {
         return answer;
       } catch (error) {
         if (!(error instanceof ApiError) || !(await this.#mayPass(error))) throw error;
-        this.onTrouble(`${error.message} Trying again…`);
+        this.onTrouble(`${error.message} ${_("Trying again…")}`);
         await this.#pause(Math.max(wait, error.retryAfter * 1000));
       }
     }
@@ -149,7 +150,7 @@ export class Sender {
     try {
       return (await renewToken()) === "renewed";
     } catch (signedOut) {
-      error.message = "You are signed out. Sign in again in another tab, and sending goes on.";
+      error.message = _("You are signed out. Sign in again in another tab, and sending goes on.");
       return signedOut instanceof ApiError;
     }
   }
@@ -174,6 +175,6 @@ function refusal(request) {
   } catch {
     // A proxy in between answers in HTML; its status says enough.
   }
-  const detail = problem.detail ?? `The server answered ${request.status}.`;
+  const detail = problem.detail ?? _("The server answered %(status)s.", { status: request.status });
   return new ApiError(request.status, detail, Number(request.getResponseHeader("retry-after")) || 0);
 }

@@ -2,9 +2,18 @@
  * One cell in large with what is known of it. Arrows go on to its neighbours, class keys label it.
  * @module zoom
  */
+import { _, number } from "./messages.js";
 import { cellId } from "./tiles.js";
 
 const orDash = (text) => text || "–";
+
+/** Say which label a cell has, how it came about and by whom. */
+function described(code, accepted, by) {
+  if (!by) return accepted ? _("%(code)s, prediction accepted", { code }) : _("%(code)s, labelled", { code });
+  return accepted
+    ? _("%(code)s, prediction accepted by %(by)s", { code, by })
+    : _("%(code)s, labelled by %(by)s", { code, by });
+}
 
 /** The zoom dialog. */
 export class Zoom {
@@ -57,11 +66,11 @@ export class Zoom {
     const image = this.dialog.querySelector("#zoom-image");
     const url = `/cells/${cellId(this.tile)}/image`;
     if (image.getAttribute("src") !== url) image.src = url;
-    image.alt = `Cell ${name}`;
+    image.alt = _("Cell %(name)s", { name });
     put("#zoom-title", name);
-    put("#zoom-label", code && `${code}, ${source === "accepted" ? "prediction accepted" : "labelled"}${by ? ` by ${by}` : ""}`);
-    put("#zoom-prediction", predicted && `${predicted}, confidence ${(Number(confidence) * 100).toFixed(1)} %`);
-    put("#zoom-novelty", novelty && Number(novelty).toFixed(2));
+    put("#zoom-label", code && described(code, source === "accepted", by));
+    put("#zoom-prediction", predicted && _("%(code)s, confidence %(percent)s %%", { code: predicted, percent: number(Number(confidence) * 100, 1) }));
+    put("#zoom-novelty", novelty && number(novelty, 2));
     put("#zoom-slide", slide);
     put("#zoom-why", why);
   }
