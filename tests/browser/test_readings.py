@@ -69,7 +69,7 @@ def label_for_the_audit(page: Page, grid: str, look: Look) -> None:
         label_by_keys(page, 8)
     saved(page)
     until(lambda: served(page, "Shift+Q", "drawn at random"), SECONDS, "nothing is served for the audit")
-    look(page, "audit")
+    look(page, "audit-batch")
     expect(page.locator('.tile[data-why="prediction hidden"]').first).to_have_attribute("data-predicted", "")
     answer(page)
     page.goto(grid.replace("cells", "quality"))
