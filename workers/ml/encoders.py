@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from workers.ml import engines
-from workers.ml.images import Pixels, white_tables
+from workers.ml.images import Pixels, white_gains
 from workers.ml.spec import PRECISIONS, EncoderSpec
 
 FORMAT_VERSION: Final = 1
@@ -91,13 +91,14 @@ class Encoder:
 
     def prepare(self, pixels: Pixels) -> torch.Tensor:
         """Crop centre squares, resize them, balance white: uint8 (h, w, 3) -> uint8 (crops, 3, size, size)."""
-        squares = [self._square(pixels, crop) for crop in self.spec.crops]
-        if self.spec.white is not None:  # by the whole image's background, on the few pixels that are left
-            tables = white_tables(pixels, self.spec.white)
-            squares = [np.stack([table[square[..., i]] for i, table in enumerate(tables)], 2) for square in squares]
-        return torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2)
+        squares = torch.stack([self._square(pixels, crop) for crop in self.spec.crops])
+        if self.spec.white is None:
+            return squares
+        # By the whole image's background, on the few pixels that are left.
+        gains = torch.from_numpy(white_gains(pixels, self.spec.white))[:, None, None]
+        return (squares * gains).add_(0.5).clamp_(0, 255).to(torch.uint8)
 
-    def _square(self, pixels: Pixels, crop: float) -> Pixels:
+    def _square(self, pixels: Pixels, crop: float) -> torch.Tensor:
         height, width = pixels.shape[:2]
         side = max(1, round(crop * min(height, width)))
         top, left = (height - side) // 2, (width - side) // 2
@@ -106,7 +107,7 @@ class Encoder:
         size = (self.spec.size, self.spec.size)
         channels_last = square.permute(2, 0, 1)[None]
         resized = nn.functional.interpolate(channels_last, size=size, mode="bilinear", antialias=True)
-        return resized[0].permute(1, 2, 0).numpy()
+        return resized[0]
 
     def encode(self, prepared: Sequence[torch.Tensor]) -> npt.NDArray[np.float32]:
         """Encode images from `prepare`, mean over the views, projected: (n, dim) float32."""

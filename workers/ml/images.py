@@ -88,25 +88,21 @@ def decode(data: bytes) -> DecodedImage:
     return DecodedImage(np.array(image), kind)
 
 
-def white_tables(pixels: Pixels, percentile: float) -> list[npt.NDArray[np.uint8]]:
-    """Return what each channel's values (256,) become when its `percentile` is made WHITE, the empty background.
+def white_gains(pixels: Pixels, percentile: float) -> npt.NDArray[np.float32]:
+    """Return the factor (3,) of each channel that makes its `percentile` WHITE, the empty background.
 
     Channels are multiplied as another lamp would (von Kries 1902), at most by MAX_GAIN: an image without background
     stays dark.
     """
-    tables = []
-    for channel in np.moveaxis(pixels[::4, ::4], 2, 0):
-        counts = np.bincount(channel.ravel(), minlength=256).cumsum()
-        background = max(1, int(np.searchsorted(counts, percentile / 100 * counts[-1])))
-        gain = np.clip(WHITE / background, 1 / MAX_GAIN, MAX_GAIN)
-        tables.append(np.clip(np.arange(256) * gain + 0.5, 0, 255).astype(np.uint8))
-    return tables
+    counts = [np.bincount(channel.ravel(), minlength=256).cumsum() for channel in np.moveaxis(pixels[::4, ::4], 2, 0)]
+    background = [max(1, int(np.searchsorted(c, percentile / 100 * c[-1]))) for c in counts]
+    return np.clip(WHITE / np.array(background, np.float32), 1 / MAX_GAIN, MAX_GAIN)
 
 
 def white_balanced(pixels: Pixels, percentile: float) -> Pixels:
-    """Balance the white of (h, w, 3), see `white_tables`."""
-    tables = white_tables(pixels, percentile)
-    return np.stack([np.take(table, pixels[..., i]) for i, table in enumerate(tables)], 2)
+    """Balance the white of (h, w, 3), see `white_gains`."""
+    balanced = pixels * white_gains(pixels, percentile) + np.float32(0.5)
+    return np.clip(balanced, 0, 255, out=balanced).astype(np.uint8)
 
 
 def to_jpeg(pixels: Pixels) -> bytes:
