@@ -20,9 +20,11 @@ def accept(task: Task) -> None:
         cell_ids: npt.NDArray[np.int64] = batch.cell_ids[: task.arguments["stop"]]
         cell_ids = cell_ids[~np.isin(cell_ids, task.arguments["exceptions"])]
         code = session.get_one(CellClass, batch.class_id).code
+    seconds = task.arguments.get("seconds")
+    share = seconds / len(cell_ids) if seconds is not None and len(cell_ids) else None
     for start in range(0, len(cell_ids), CHUNK):
         items = [
-            LabelItem(cell_id=cell_id, class_=code, if_class=None)
+            LabelItem(cell_id=cell_id, class_=code, if_class=None, seconds=share)
             for cell_id in cell_ids[start : start + CHUNK].tolist()
         ]
         _label(task, items, "reviewed")

@@ -8,18 +8,24 @@ from app.forms import Id
 from app.language import _
 
 MOST_ITEMS = 5000
+LONGEST_DECISION = 3600  # seconds
 
 Action = Annotated[str, Field(min_length=8, max_length=64, pattern=r"^[A-Za-z0-9-]+$")]
+Seconds = Annotated[float, Field(ge=0, le=LONGEST_DECISION, allow_inf_nan=False)]
 
 
 class LabelItem(BaseModel):
-    """A cell and the code of its class; no class takes the label back. `if_class`: only if it still carries that."""
+    """A cell and the code of its class; no class takes the label back. `if_class`: only if it still carries that.
+
+    `seconds` is what the decision took, shared among the cells it labels.
+    """
 
     model_config = ConfigDict(populate_by_name=True, extra="forbid")
 
     cell_id: Id
     class_: str | None = Field(alias="class")
     if_class: str | None = None
+    seconds: Seconds | None = None
 
 
 def _each_cell_once(items: list[LabelItem]) -> list[LabelItem]:

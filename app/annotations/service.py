@@ -34,12 +34,14 @@ def label(
     """Give each cell its class (None takes the label back), queue a refit, and tell everybody.
 
     An item with `if_class` is skipped when the cell does not carry that class any more. The same `action` sent again
-    changes nothing. Raises NotFound for a cell and Invalid for a class that is not of this project.
+    changes nothing. Seconds are dropped where the project is not timed. Raises NotFound for a cell and Invalid for a
+    class that is not of this project.
     """
     lock(session, project.id)
     class_ids = _class_ids(session, project, items)
     cells = _cells(session, project, items)
     repeated = _already_saved(session, action, cells)
+    timed = project.timed and source != "import"
     result = Labelled()
     rows = []
     for item in items:
@@ -49,7 +51,8 @@ def label(
         elif "if_class" in item.model_fields_set and class_ids[item.if_class] != cell.class_id:
             result.skipped.append({"cell_id": cell.id})
         else:
-            rows.append({"cell_id": cell.id, "class_id": class_ids[item.class_]})
+            seconds = item.seconds if timed else None
+            rows.append({"cell_id": cell.id, "class_id": class_ids[item.class_], "seconds": seconds})
     if rows:
         result.newest_annotation_id = _write(session, project, rows, action=action, source=source, by=by)
         codes = {class_id: code for code, class_id in class_ids.items()}

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Index, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import Base, UtcDateTime
@@ -19,6 +19,13 @@ class Annotation(Base):
     __table_args__ = (
         UniqueConstraint("cell_id", "action"),
         Index("ix_annotation_project_id", "project_id", "id"),
+        Index(
+            "ix_annotation_timed",
+            "project_id",
+            "created_at",
+            sqlite_where=text("seconds IS NOT NULL"),
+            postgresql_where=text("seconds IS NOT NULL"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -28,4 +35,6 @@ class Annotation(Base):
     user_id: Mapped[int | None] = mapped_column(ForeignKey("user.id"))
     source: Mapped[str]
     action: Mapped[str]  # one keystroke or click, which may label many cells; the client's uuid makes a repeat harmless
+    # This cell's share of the seconds its action took; none where the project is not timed, and for imports.
+    seconds: Mapped[float | None]
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, UniqueConstraint, select
+from sqlalchemy import ForeignKey, UniqueConstraint, select, true
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.db import Base, UtcDateTime
@@ -20,6 +20,7 @@ class Project(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(unique=True)
     synthetic: Mapped[bool] = mapped_column(default=False)  # its cells are generated, and every page says so
+    timed: Mapped[bool] = mapped_column(default=True, server_default=true())  # whether decisions are timed
     encoder_id: Mapped[int] = mapped_column(ForeignKey("encoder.id"))
     next_encoder_id: Mapped[int | None] = mapped_column(ForeignKey("encoder.id"))
     audit_share: Mapped[float] = mapped_column(default=0, server_default="0")

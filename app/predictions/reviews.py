@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import jobs
-from app.annotations.forms import MOST_ITEMS, Action
+from app.annotations.forms import MOST_ITEMS, Action, Seconds
 from app.db import now
 from app.errors import Conflict, Invalid
 from app.forms import LARGEST_ID, Id
@@ -42,6 +42,7 @@ class AcceptForm(BaseModel):
     action: Action
     stop: Annotated[int, Field(ge=1, le=LARGEST_ID)]
     exceptions: Annotated[list[Id], Field(max_length=MOST_ITEMS)] = []
+    seconds: Seconds | None = None
 
 
 def begin(session: Session, project: Project, user: User, form: ReviewForm, classes: dict[str, CellClass]) -> Batch:
@@ -74,7 +75,7 @@ def accept(session: Session, batch: Batch, user: User, form: AcceptForm) -> int:
     """Give the class of a review to its first `stop` cells but for labelled ones and exceptions; returns a job id."""
     if batch.kind != "review" or form.stop > len(batch.cell_ids):
         raise Invalid(_("stop: batch %(id)s is not a review of so many cells.", id=batch.id))
-    arguments = {"batch_id": batch.id, "stop": form.stop, "exceptions": form.exceptions}
+    arguments = {"batch_id": batch.id, **form.model_dump(include={"stop", "exceptions", "seconds"})}
     return jobs.accept_batch(session, batch.project_id, arguments, action=form.action, user_id=user.id)
 
 

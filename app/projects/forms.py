@@ -80,6 +80,12 @@ class PersonChoice(BaseModel):
     user_id: Id
 
 
+class Timing(BaseModel):
+    """Whether decisions are timed; the box of a form is sent only where it is ticked."""
+
+    timed: bool = False
+
+
 class ProjectName(BaseModel):
     """A new name of a project."""
 

@@ -14,7 +14,7 @@ from app.language import _
 from app.models import Project
 from app.projects import class_pages, presets, queries, service, trail
 from app.projects.access import ManagedProject, ViewableProject
-from app.projects.forms import NewProject, PersonChoice, ProjectName
+from app.projects.forms import NewProject, PersonChoice, ProjectName, Timing
 from app.templating import render
 
 router = APIRouter(tags=["projects"])
@@ -93,6 +93,13 @@ def rename(
         service.rename(session, project, parse(ProjectName, values).name, by=user)
     except Invalid as error:
         return _settings_page(request, session, project, values, error)
+    return RedirectResponse(f"/projects/{project.id}/settings", 303)
+
+
+@router.post("/projects/{project_id}/timing")
+def set_timing(project: ManagedProject, user: Manager, session: SessionDep, values: FormValues) -> Response:
+    """Switch on or off that decisions are timed."""
+    service.set_timing(session, project, parse(Timing, values).timed, by=user)
     return RedirectResponse(f"/projects/{project.id}/settings", 303)
 
 

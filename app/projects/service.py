@@ -45,6 +45,16 @@ def rename(session: Session, project: Project, name: str, by: User) -> None:
     project.name = name
 
 
+def set_timing(session: Session, project: Project, timed: bool, by: User) -> None:
+    """Switch on or off that decisions are timed. What was measured stays."""
+    if timed == project.timed:
+        return
+    words = {True: "on", False: "off"}
+    changes = {"timing": [words[project.timed], words[timed]]}
+    record(session, "project.timing_changed", by=by.id, project_id=project.id, changes=changes)
+    project.timed = timed
+
+
 def _check_name(session: Session, name: str) -> None:
     if session.scalar(select(Project.id).where(Project.name == name)) is not None:
         raise refusal({"name": _("There is already a project with this name.")})

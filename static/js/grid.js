@@ -15,6 +15,7 @@ import { Pages } from "./pages.js";
 import { Review } from "./review.js";
 import { SaveQueue } from "./save_queue.js";
 import { Selection } from "./selection.js";
+import { Stopwatch } from "./stopwatch.js";
 import { Tiles } from "./tiles.js";
 import { toast } from "./toast.js";
 import { setSize, showActions, showClassifier, showEmbedding, showLiveState, showRange, showSaveState, showWaiting } from "./toolbar.js";
@@ -37,7 +38,8 @@ const queue = new SaveQueue({
   onSaved: (entry, result) => labeller.saved(entry, result),
   onRefused: (entry, error) => labeller.refused(entry, error),
 });
-const labeller = new Labeller({ tiles, classes, history, queue, project });
+const stopwatch = "timed" in grid.dataset ? new Stopwatch() : null;
+const labeller = new Labeller({ tiles, classes, history, queue, stopwatch, project });
 const zoom = new Zoom(document.getElementById("zoom"), tiles, selection);
 const pages = new Pages({ tiles, selection, queue, form: filters, scroller, onPage: pageChanged, onSignedOut: () => showLiveState("signed-out") });
 

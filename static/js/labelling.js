@@ -22,6 +22,7 @@ export class Labeller {
    * @param {import("./classes.js").ClassPanel} parts.classes
    * @param {import("./history.js").History} parts.history
    * @param {import("./save_queue.js").SaveQueue} parts.queue
+   * @param {import("./stopwatch.js").Stopwatch|null} parts.stopwatch none where decisions are not timed
    * @param {string} parts.project
    */
   constructor(parts) {
@@ -130,7 +131,7 @@ export class Labeller {
     const reading = Number(this.tiles.grid.dataset.reading);
     if (!reading) this.classes.adjust(changes);
     this.history.record({ action, changes });
-    this.queue.push({ action, step: action, source, guarded: false, reading, changes });
+    this.queue.push({ action, step: action, source, guarded: false, reading, changes, seconds: this.stopwatch?.take() });
     return changes.length;
   }
 
@@ -150,7 +151,8 @@ export class Labeller {
     // What comes back as an accepted prediction must not pass for a label somebody looked at.
     const sources = new Set(changes.map(({ after }) => after.source).filter(Boolean));
     const accepted = sources.size === 1 && sources.has("accepted");
-    this.queue.push({ action: uuid(), step: step.action, source: accepted ? "accepted" : source, guarded: true, changes });
+    const [sent, seconds] = [accepted ? "accepted" : source, this.stopwatch?.take()];
+    this.queue.push({ action: uuid(), step: step.action, source: sent, guarded: true, changes, seconds });
     if (!shown) toast(elsewhere(source, changes.length));
   }
 

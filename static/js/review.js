@@ -69,7 +69,7 @@ export class Review {
     if (!this.active || !right) return toast(_("Nothing is known to be right yet: ⇧ J says a page is."));
     const [action, url] = [uuid(), `/projects/${this.project}/batches/${this.#batch}/accept`];
     try {
-      await postJson(url, { action, stop: right, exceptions });
+      await postJson(url, { action, stop: right, exceptions, seconds: this.labeller.stopwatch?.take() });
     } catch (error) {
       return toast(error.message, { kind: "error" });
     }

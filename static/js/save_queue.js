@@ -9,6 +9,7 @@
  * @property {boolean} guarded an undo or redo: send `if_class`, so that a later label of someone else stays
  * @property {number} [reading] the batch for second reading it was done in
  * @property {import("./history.js").Change[]} changes
+ * @property {number} [seconds] what the decision took; missing where decisions are not timed
  *
  * @typedef {{kind: "idle"|"saving"|"failing"|"stopped", size: number, text: string, href?: string}} QueueState
  */
@@ -27,6 +28,7 @@ const toBody = (entry) => ({
     cell_id,
     class: after.class || null,
     ...(entry.guarded ? { if_class: before.class || null } : {}),
+    ...(entry.seconds === undefined ? {} : { seconds: entry.seconds / entry.changes.length }),
   })),
 });
 

@@ -98,6 +98,7 @@ CHANGES = {
     "/classes/{class_id}/move": {"direction": "down"},
     "/classes/{class_id}/delete": {},
     "/settings": {"name": "Other"},
+    "/timing": {"timed": "1"},
     "/members": {"user_id": "1"},
     "/members/{user_id}/remove": {},
     "/scanners": {"name": "Other"},
