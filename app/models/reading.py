@@ -32,5 +32,6 @@ class Reading(Base):
     class_id: Mapped[int | None] = mapped_column(ForeignKey("cell_class.id"), index=True)
     predicted_id: Mapped[int | None] = mapped_column(ForeignKey("cell_class.id"))
     annotation_id: Mapped[int | None] = mapped_column(ForeignKey("annotation.id"))
+    seconds: Mapped[float | None]  # as of annotations, of second readings only: the others are annotations as well
     action: Mapped[str]  # the client's, as of annotations
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)

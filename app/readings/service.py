@@ -84,6 +84,7 @@ def _second(session: Session, project: Project, items: Sequence[LabelItem]) -> l
             cell_id=item.cell_id,
             class_id=ids[item.class_] if item.class_ else None,
             annotation_id=labels[item.cell_id],
+            seconds=item.seconds if project.timed else None,
         )
         for item in items
     ]
