@@ -116,10 +116,17 @@ def accept_batch(session: Session, project_id: int, which: dict[str, Any], *, ac
     return _add(session, "annotations.accept", project_id, arguments, f"accept:{action}", total=which["stop"])
 
 
-def undo_action(session: Session, project_id: int, undone: str, *, action: str, user_id: int) -> int:
-    """Take back all labels one action gave, a few at a time."""
-    arguments = {"undone": undone, "action": action, "user_id": user_id}
-    return _add(session, "annotations.undo", project_id, arguments, f"undo:{action}")
+def replay_action(session: Session, project_id: int, undone: str, how: str, *, action: str, user_id: int) -> int:
+    """Take back ("undo") all labels one action gave, or give them again ("redo"), a few at a time."""
+    arguments = {"undone": undone, "how": how, "action": action, "user_id": user_id}
+    return _add(session, "annotations.undo", project_id, arguments, f"{how}:{action}")
+
+
+def labelling(session: Session, project_id: int) -> bool:
+    """Say whether a job that gives or takes back labels waits or runs: what depends on it has to queue behind."""
+    kinds = ("annotations.accept", "annotations.undo")
+    unfinished = Job.kind.in_(kinds) & Job.state.in_(("queued", "running"))
+    return session.scalar(select(Job.id).where(Job.project_id == project_id, unfinished).limit(1)) is not None
 
 
 def seed_demo(session: Session) -> int:

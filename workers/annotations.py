@@ -5,12 +5,11 @@ import numpy.typing as npt
 
 from app.annotations import service
 from app.annotations.forms import LabelItem
+from app.annotations.service import Act
+from app.annotations.undo import CHUNK, replay
 from app.db import reading
 from app.models import Batch, CellClass, Project, User
 from workers.runner import Task
-
-CHUNK = 500
-"""Cells of one transaction: other people's labels wait for no more than these."""
 
 
 def accept(task: Task) -> None:
@@ -32,15 +31,19 @@ def accept(task: Task) -> None:
 
 
 def undo(task: Task) -> None:
-    """Take back what an action did, except where somebody has labelled since."""
-    undone, newest = task.arguments["undone"], 0
+    """Take back what an action did, or do it again, except where somebody has labelled since."""
+    last = 0
     while True:
-        with reading() as session:
-            project = session.get_one(Project, task.project_id)
-            items, newest = service.undo_items(session, project, undone, after=newest, limit=CHUNK)
-        if not items:
+        with task.transaction() as session:
+            act = Act(
+                project=session.get_one(Project, task.project_id),
+                action=task.arguments["action"],
+                source=task.arguments["how"],
+                by=session.get_one(User, task.arguments["user_id"]),
+            )
+            last = replay(session, task.arguments["undone"], act, after=last).last
+        if not last:
             return
-        _label(task, items, "undo")
 
 
 def _label(task: Task, items: list[LabelItem], source: str) -> None:

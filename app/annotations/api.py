@@ -52,7 +52,10 @@ class AnnotationItem(BaseModel):
     cell_id: int
     class_: str | None = Field(alias="class", description="Code of the class; null where a label was taken back.")
     by: str | None
-    source: str = Field(description="label, accepted, undo, redo or import.")
+    source: str = Field(
+        description="label, accepted, reviewed, kept or import; undo and redo note that an action was taken back or "
+        "done again."
+    )
     created_at: datetime
 
 
@@ -60,7 +63,7 @@ class AnnotationQuery(Paging):
     """Which annotations are wanted."""
 
     cell_id: Id | None = Field(None, description="Only those of this cell.")
-    current: bool = Field(False, description="Only the newest annotation of each cell.")
+    current: bool = Field(False, description="Only the annotation of each cell that is in force.")
 
 
 @router.post("/projects/{project_id}/annotations", status_code=201, summary="Label cells")

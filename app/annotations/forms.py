@@ -44,12 +44,12 @@ class LabelForm(BaseModel):
 
     action: Action
     batch: Id | None = None
-    source: Literal["label", "accepted", "kept", "undo", "redo"] = "label"
+    source: Literal["label", "accepted", "kept"] = "label"
     items: LabelItems
 
 
 class UndoForm(BaseModel):
-    """Take back an action; the same `action` sent again changes nothing."""
+    """Take back an action, or do it again; the same `action` sent again changes nothing."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -1,27 +1,25 @@
-"""Routes that take labels back, and their export."""
+"""The list of recent actions, and the export of labels."""
 
-from typing import Any
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse, StreamingResponse
 
-from fastapi import APIRouter
-from fastapi.responses import StreamingResponse
-
-from app import jobs
 from app.accounts.access import CurrentUser
 from app.annotations import queries
-from app.annotations.forms import Action, UndoForm
 from app.csv_stream import stream
 from app.db import SessionDep
+from app.projects import queries as project_queries
 from app.projects.access import ViewableProject
+from app.templating import render
 
 router = APIRouter(tags=["annotations"])
 
 
-@router.post("/projects/{project_id}/actions/{undone}/undo", status_code=202)
-def undo(
-    project: ViewableProject, undone: Action, form: UndoForm, user: CurrentUser, session: SessionDep
-) -> dict[str, Any]:
-    """Take back all labels of an action, except where somebody has labelled since."""
-    return {"job_id": jobs.undo_action(session, project.id, undone, action=form.action, user_id=user.id)}
+@router.get("/projects/{project_id}/actions")
+def actions(request: Request, project: ViewableProject, user: CurrentUser, session: SessionDep) -> HTMLResponse:
+    """Show what this person did last in the project; scripts get the block alone."""
+    classes = {str(item.id): item.name for item in project_queries.classes(session, project)}
+    recent = queries.recent(session, project.id, user.id)
+    return render(request, "annotations/actions.html", block="actions", project=project, classes=classes, recent=recent)
 
 
 @router.get("/projects/{project_id}/annotations.csv")

@@ -7,11 +7,12 @@ from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from app.csv_stream import in_pages
-from app.models import Annotation, Cell, CellClass, Image, Project, Reading, Scanner, Slide, User
+from app.models import Annotation, Cell, CellClass, Image, LabelAction, Project, Reading, Scanner, Slide, User
 
 Readers = dict[int | None, int]
 """Who saw which class in a cell: person's id -> class id."""
 
+RECENT = 50
 EXPORT_HEADER = (
     "cell_id", "slide", "scanner", "file", "image_sha256", "class", "class_name", "source",
     "labelled_by", "labelled_at",
@@ -31,7 +32,7 @@ def current(session: Session, cell_ids: Sequence[int]) -> dict[int, Any]:
 
 
 def history(project_id: int, *, cell_id: int | None, current: bool) -> Select[*tuple[Any, ...]]:
-    """Select annotations, of one cell or only the newest of each: id, cell_id, class_, by, source, created_at."""
+    """Select annotations, of one cell or only those in force: id, cell_id, class_, by, source, created_at."""
     query = (
         select(
             Annotation.id, Annotation.cell_id, CellClass.code.label("class_"), User.name.label("by"),
@@ -45,8 +46,14 @@ def history(project_id: int, *, cell_id: int | None, current: bool) -> Select[*t
     else:  # found by the cell; all annotations of a cell are of its project
         cell = select(Cell.id).where(Cell.id == cell_id, Cell.project_id == project_id)
         query = query.where(Annotation.cell_id.in_(cell))
-    newest = (Cell.id == Annotation.cell_id) & (Cell.annotation_id == Annotation.id)
-    return query.join(Cell, newest) if current else query
+    in_force = (Cell.id == Annotation.cell_id) & (Cell.annotation_id == Annotation.id)
+    return query.join(Cell, in_force) if current else query
+
+
+def recent(session: Session, project_id: int, user_id: int) -> Sequence[LabelAction]:
+    """Return what a person did last in a project, newest first."""
+    mine = (LabelAction.user_id == user_id) & (LabelAction.project_id == project_id)
+    return session.scalars(select(LabelAction).where(mine).order_by(LabelAction.id.desc()).limit(RECENT)).all()
 
 
 def export(project_id: int) -> Iterator[Sequence[Any]]:

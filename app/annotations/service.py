@@ -1,12 +1,13 @@
 """Giving classes to cells. Append-only: a change of mind is a new annotation."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from sqlalchemy import insert, select, update
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
 from app import events, jobs
 from app.annotations.forms import LabelItem
@@ -14,9 +15,18 @@ from app.cells.sampling import drawn
 from app.db import now
 from app.errors import Invalid, NotFound
 from app.language import _
-from app.models import Annotation, Cell, CellClass, Project, User
+from app.models import Annotation, Cell, CellClass, LabelAction, Project, User
 from app.models.project import lock
-from app.projects.queries import classes
+
+
+@dataclass(frozen=True)
+class Act:
+    """What somebody does, how, and the id under which it is done only once."""
+
+    project: Project
+    action: str
+    source: str
+    by: User
 
 
 @dataclass
@@ -40,10 +50,10 @@ def label(
     lock(session, project.id)
     class_ids = _class_ids(session, project, items)
     cells = _cells(session, project, items)
-    repeated = _already_saved(session, action, cells)
+    repeated = already_saved(session, action, cells)
     timed = project.timed and source != "import"
     result = Labelled()
-    rows = []
+    rows: list[dict[str, Any]] = []
     for item in items:
         cell = cells[item.cell_id]
         if item.cell_id in repeated:
@@ -51,42 +61,18 @@ def label(
         elif "if_class" in item.model_fields_set and class_ids[item.if_class] != cell.class_id:
             result.skipped.append({"cell_id": cell.id})
         else:
-            seconds = item.seconds if timed else None
-            rows.append({"cell_id": cell.id, "class_id": class_ids[item.class_], "seconds": seconds})
+            row = {"cell_id": cell.id, "class_id": class_ids[item.class_], "before_id": cell.annotation_id}
+            rows.append({**row, "seconds": item.seconds if timed else None})
     if rows:
-        result.newest_annotation_id = _write(session, project, rows, action=action, source=source, by=by)
+        act = Act(project, action, source, by)
+        result.newest_annotation_id = store(session, act, rows)
+        remember(session, act, (row["class_id"] for row in rows))
         codes = {class_id: code for code, class_id in class_ids.items()}
-        changed = [{"cell_id": row["cell_id"], "class": codes[row["class_id"]]} for row in _told(project, rows)]
-        payload = {"action": action, "by": by.name, "source": shown_source(source), "items": changed}
-        events.publish(session, project.id, "labels", payload)
-        jobs.fit_classifier(session, project.id)
+        changed = [{"cell_id": row["cell_id"], "class": codes[row["class_id"]]} for row in told(project, rows)]
+        tell(session, act, changed)
     result.saved += len(rows)
-    _explain(session, result)
+    explain(session, result)
     return result
-
-
-def undo_items(
-    session: Session, project: Project, action: str, *, after: int, limit: int
-) -> tuple[list[LabelItem], int]:
-    """Return what gives cells back the class they had before an action, and the id of the last annotation looked at.
-
-    Only annotations above the id `after` are looked at, `limit` of them, and only where nobody has labelled since.
-    """
-    mine = (Annotation.project_id == project.id) & (Annotation.action == action) & (Annotation.id > after)
-    query = select(Annotation).join(Cell, Cell.annotation_id == Annotation.id).where(mine)
-    given = session.scalars(query.order_by(Annotation.id).limit(limit)).all()
-    earlier = aliased(Annotation)
-    before = (
-        select(Annotation.id, CellClass.code)
-        .join(earlier, (earlier.cell_id == Annotation.cell_id) & (earlier.id < Annotation.id))
-        .outerjoin(CellClass, CellClass.id == earlier.class_id)
-        .where(Annotation.id.in_([each.id for each in given]))
-        .order_by(earlier.id)  # the last one of a cell stands
-    )
-    old = {row.id: row.code for row in session.execute(before)}
-    codes: dict[int | None, str | None] = {None: None, **{item.id: item.code for item in classes(session, project)}}
-    items = [LabelItem(cell_id=a.cell_id, class_=old.get(a.id), if_class=codes[a.class_id]) for a in given]
-    return items, given[-1].id if given else after
 
 
 def shown_source(source: str) -> str:
@@ -94,8 +80,14 @@ def shown_source(source: str) -> str:
     return "accepted" if source in ("accepted", "reviewed") else "label"
 
 
-def _told(project: Project, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Leave out cells that others shall read without knowing their label."""
+def tell(session: Session, act: Act, items: Sequence[dict[str, Any]]) -> None:
+    """Tell everybody which cells have which label now."""
+    payload = {"action": act.action, "by": act.by.name, "source": shown_source(act.source), "items": items}
+    events.publish(session, act.project.id, "labels", payload)
+
+
+def told(project: Project, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Leave out what is said of cells that others shall read without knowing their label."""
     hidden = drawn(np.array([row["cell_id"] for row in rows], np.int64), project.second_share, "second")
     return [row for row, hide in zip(rows, hidden, strict=True) if not hide]
 
@@ -111,47 +103,68 @@ def _class_ids(session: Session, project: Project, items: Sequence[LabelItem]) -
 
 def _cells(session: Session, project: Project, items: Sequence[LabelItem]) -> dict[int, Any]:
     wanted = {item.cell_id for item in items}
-    query = select(Cell.id, Cell.class_id).where(Cell.id.in_(wanted), Cell.project_id == project.id)
+    query = select(Cell.id, Cell.class_id, Cell.annotation_id).where(Cell.id.in_(wanted), Cell.project_id == project.id)
     cells = {row.id: row for row in session.execute(query)}
     if unknown := sorted(wanted - cells.keys()):
         raise NotFound(_("cell_id: this project has no cell %(unknown)s.", unknown=", ".join(map(str, unknown[:10]))))
     return cells
 
 
-def _already_saved(session: Session, action: str, cells: dict[int, Any]) -> set[int]:
+def already_saved(session: Session, action: str, cells: Iterable[int]) -> set[int]:
+    """Return which cells an action that was sent again has changed the first time."""
     query = select(Annotation.cell_id).where(Annotation.cell_id.in_(cells), Annotation.action == action)
     return set(session.scalars(query))
 
 
-def _write(
-    session: Session,
-    project: Project,
-    rows: Sequence[dict[str, Any]],
-    *,
-    action: str,
-    source: str,
-    by: User,
+def store(
+    session: Session, act: Act, rows: Sequence[dict[str, Any]], in_force: Sequence[int | None] | None = None
 ) -> int:
+    """Add annotations, put them in force, and queue a refit; returns the id of the newest.
+
+    Rows hold columns of annotations. Where these are mere notes, `in_force` names the annotations that come into force
+    instead, None for none.
+    """
     shared = {
-        "project_id": project.id,
-        "user_id": by.id,
-        "source": source,
-        "action": action,
+        "project_id": act.project.id,
+        "user_id": act.by.id,
+        "source": act.source,
+        "action": act.action,
         "created_at": now(),
     }
     statement = insert(Annotation).returning(Annotation.id, sort_by_parameter_order=True)
-    ids = session.scalars(statement, [{**shared, **row} for row in rows]).all()
+    values = [{**shared, **row} for row in rows]
+    ids = session.scalars(statement, values).all()
     session.execute(
         update(Cell),
         [
             {"id": row["cell_id"], "class_id": row["class_id"], "annotation_id": annotation_id}
-            for row, annotation_id in zip(rows, ids, strict=True)
+            for row, annotation_id in zip(rows, ids if in_force is None else in_force, strict=True)
         ],
     )
+    jobs.fit_classifier(session, act.project.id)
     return max(ids)
 
 
-def _explain(session: Session, result: Labelled) -> None:
+def remember(session: Session, act: Act, class_ids: Iterable[int | None]) -> None:
+    """Note what an action did, for the list of recent ones; one of many cells comes in parts."""
+    found = session.scalar(select(LabelAction).filter_by(project_id=act.project.id, action=act.action))
+    if found is None:
+        found = LabelAction(
+            project_id=act.project.id, user_id=act.by.id, action=act.action, source=act.source, counts={},
+            created_at=now(),
+        )  # fmt: skip
+        session.add(found)
+    counts = Counter(found.counts) + Counter(str(class_id or 0) for class_id in class_ids)
+    found.counts = dict(counts)
+
+
+def mark(session: Session, act: Act, undone: str) -> None:
+    """Note in that list that an action was taken back, or done again."""
+    mine = (LabelAction.project_id == act.project.id) & (LabelAction.action == undone)
+    session.execute(update(LabelAction).where(mine).values(undone=act.source == "undo"))
+
+
+def explain(session: Session, result: Labelled) -> None:
     """Say which class each skipped cell carries now, and who gave it."""
     if not result.skipped:
         return

@@ -105,9 +105,9 @@ class CellIndex:
                 Cell.id,
                 func.coalesce(Cell.class_id, 0),
                 func.coalesce(Annotation.user_id, 0),
-                Annotation.source == "reviewed",
+                func.coalesce(Annotation.source == "reviewed", False),
             )
-            .join(Annotation, Annotation.id == Cell.annotation_id)
+            .outerjoin(Annotation, Annotation.id == Cell.annotation_id)
             .where(Cell.id.in_(changed))
         )
         rows = np.array([tuple(row) for row in session.execute(query)], np.int64).reshape(-1, 4)

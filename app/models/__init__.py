@@ -2,7 +2,7 @@
 
 from app.events import Event
 from app.jobs import Job
-from app.models.annotation import Annotation
+from app.models.annotation import Annotation, LabelAction
 from app.models.audit import AuditEvent
 from app.models.batch import Batch, Ranking
 from app.models.cell import Cell, Image
@@ -30,6 +30,7 @@ __all__ = [
     "Image",
     "Invitation",
     "Job",
+    "LabelAction",
     "Member",
     "Project",
     "Ranking",

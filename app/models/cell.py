@@ -23,7 +23,7 @@ class Image(Base):
 
 
 class Cell(Base):
-    """One single-cell image of a slide. `class_id` and `annotation_id` repeat its newest annotation for fast reads."""
+    """One single-cell image of a slide, with its annotation in force and its class (None where there is none)."""
 
     __tablename__ = "cell"
     __table_args__ = (

@@ -94,7 +94,7 @@ def _disagreements(session: Session, project: Project) -> list[dict[str, Any]]:
         .join(theirs, (theirs.cell_id == Cell.id) & (theirs.user_id != Annotation.user_id))
         .join(other, (other.id == theirs.class_id) & (other.id != own.id))
         .join(User, User.id == theirs.user_id)
-        .where(Cell.project_id == project.id, Cell.class_id.is_not(None))
+        .where(Cell.project_id == project.id, Cell.class_id.is_not(None), theirs.source.not_in(("undo", "redo")))
         .order_by(theirs.id.desc())
         .limit(DISAGREEMENTS)
     )

@@ -1,21 +1,24 @@
-"""Saving labels, batches to read, and the page that says how far predictions and people can be trusted."""
+"""Saving labels, taking them back, batches to read, and how far predictions and people can be trusted."""
 
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 from sqlalchemy.orm import Session
 
+from app import jobs
 from app.accounts.access import REVIEWERS, CurrentUser, Manager, Reviewer
-from app.annotations.forms import LabelForm
+from app.annotations.forms import Action, LabelForm, UndoForm
+from app.annotations.service import Act
+from app.annotations.undo import CHUNK, size
 from app.db import SessionDep
 from app.errors import Invalid
 from app.forms import FormValues, fields, parse, reasons_of
 from app.models import Project, User
 from app.predictions.pages import where
 from app.projects.access import ManagedProject, ViewableProject
-from app.readings import queries, service
+from app.readings import queries, service, undo
 from app.readings.forms import MOST_READERS, QualityForm
 from app.templating import render
 
@@ -26,6 +29,21 @@ router = APIRouter(tags=["readings"])
 def label(project: ViewableProject, form: LabelForm, user: CurrentUser, session: SessionDep) -> dict[str, Any]:
     """Save one act of labelling in the grid."""
     return asdict(service.label(session, project, form, by=user))
+
+
+@router.post("/projects/{project_id}/actions/{undone}/{how}")
+def replay(
+    project: ViewableProject,
+    undone: Action,
+    how: Literal["undo", "redo"],
+    form: UndoForm,
+    user: CurrentUser,
+    session: SessionDep,
+) -> dict[str, Any]:
+    """Take back an action, or do it again, except where somebody has labelled since; a job if that takes long."""
+    if jobs.labelling(session, project.id) or size(session, project.id, undone) > CHUNK:
+        return {"job_id": jobs.replay_action(session, project.id, undone, how, action=form.action, user_id=user.id)}
+    return asdict(undo.replay(session, undone, Act(project, form.action, how, user)))
 
 
 @router.post("/projects/{project_id}/second-readings")

@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 from app.annotations import service as annotations
 from app.annotations import sight
 from app.annotations.forms import LabelForm, LabelItem
-from app.annotations.queries import disputed, readings_of_present_labels
-from app.annotations.service import Labelled
+from app.annotations.queries import disputed
+from app.annotations.service import Act, Labelled, remember
 from app.cells.index import Columns, columns_of
 from app.cells.sampling import scattered
 from app.db import now
@@ -48,15 +48,15 @@ def label(session: Session, project: Project, form: LabelForm, by: User) -> Labe
     if labels:
         result = annotations.label(session, project, labels, action=form.action, source=form.source, by=by)
     result.saved += len(read)
-    _store(session, project, form.action, audits + _second(session, project, read), by)
+    seconds = _second(session, project, read)
+    new = store(session, project, form.action, audits + seconds, by)
+    if seconds and new:
+        remember(session, Act(project, form.action, "second", by), (each.class_id for each in seconds))
     return result
 
 
 def _to_read(session: Session, project: Project, columns: Columns, rows: sight.Rows, form: LabelForm, by: User) -> Mask:
-    """Return which items are second readings: all in a batch for it, else cells whose label the person must not see.
-
-    Taking back a second reading is one too.
-    """
+    """Return which items are second readings: all in a batch for it, else cells whose label the person must not see."""
     batch = find_batch(session, project.id, form.batch) if form.batch else None
     if batch and batch.kind == "second":
         if batch.user_id != by.id or not np.isin([item.cell_id for item in form.items], batch.cell_ids).all():
@@ -65,10 +65,6 @@ def _to_read(session: Session, project: Project, columns: Columns, rows: sight.R
     mask = np.zeros(len(rows), bool)
     known = rows >= 0
     mask[known] = sight.awaiting(session, project, columns, by.id, rows[known])
-    if form.source == "undo":
-        cell_ids = [item.cell_id for item in form.items]
-        read = readings_of_present_labels(session, project, cell_ids)
-        mask |= [by.id in read.get(cell_id, {}) for cell_id in cell_ids]
     return mask
 
 
@@ -121,14 +117,16 @@ def _audits(
     return found
 
 
-def _store(session: Session, project: Project, action: str, readings: Sequence[Reading], by: User) -> None:
+def store(session: Session, project: Project, action: str, readings: Sequence[Reading], by: User) -> bool:
+    """Save readings as a person's and say whether any was new: the same action sent again changes nothing."""
     query = select(Reading.cell_id).where(Reading.action == action, Reading.cell_id.in_([r.cell_id for r in readings]))
     repeated = set(session.scalars(query))
-    for reading in readings:
-        if reading.cell_id not in repeated:
-            reading.project_id, reading.user_id, reading.action = project.id, by.id, action
-            reading.created_at = now()
-            session.add(reading)
+    new = [reading for reading in readings if reading.cell_id not in repeated]
+    for reading in new:
+        reading.project_id, reading.user_id, reading.action = project.id, by.id, action
+        reading.created_at = now()
+    session.add_all(new)
+    return bool(new)
 
 
 def second_batch(session: Session, project: Project, user: User) -> Batch:

@@ -12,6 +12,7 @@ import { enableLasso } from "./lasso.js";
 import { Live } from "./live.js";
 import { _ } from "./messages.js";
 import { Pages } from "./pages.js";
+import { Recent } from "./recent.js";
 import { Review } from "./review.js";
 import { SaveQueue } from "./save_queue.js";
 import { Selection } from "./selection.js";
@@ -32,14 +33,15 @@ const classes = new ClassPanel(document.getElementById("classes"), document.getE
 const selection = new Selection(tiles, update);
 const history = new History(`fiftycells.history/${userName()}/${project}`, update);
 const queue = new SaveQueue({
-  url: `/projects/${project}/annotations`,
+  url: `/projects/${project}`,
   prefix: `fiftycells.queue/${userName()}/${project}/`,
   onState: showSaveState,
-  onSaved: (entry, result) => labeller.saved(entry, result),
+  onSaved: (entry, result) => { labeller.saved(entry, result); void recent.refresh(); },
   onRefused: (entry, error) => labeller.refused(entry, error),
 });
 const stopwatch = "timed" in grid.dataset ? new Stopwatch() : null;
-const labeller = new Labeller({ tiles, classes, history, queue, stopwatch, project });
+const labeller = new Labeller({ tiles, classes, history, queue, stopwatch });
+const recent = new Recent({ dialog: document.getElementById("recent"), project, queue, labeller });
 const zoom = new Zoom(document.getElementById("zoom"), tiles, selection);
 const pages = new Pages({ tiles, selection, queue, form: filters, scroller, onPage: pageChanged, onSignedOut: () => showLiveState("signed-out") });
 
@@ -128,18 +130,21 @@ function toggleZoom() {
 }
 
 const anyDialog = () => document.querySelector("dialog[open]") !== null;
+/** A dialog that is not about cells. */
+const sheetOpen = () => document.querySelector("dialog.sheet[open]:not(.zoom)") !== null;
 /** Commands that have no meaning below an open dialog. */
 const outsideDialogs = (act) => (argument) => (anyDialog() ? false : act(argument));
 
 listen({
-  move: (argument) => (help.open ? false : move(argument)),
-  classKey: (key) => (help.open ? false : byClassKey(key)),
-  accept: () => (help.open ? false : actByKey((targets) => labeller.accept(targets))),
-  remove: () => (help.open ? false : actByKey((targets) => labeller.remove(targets))),
+  move: (argument) => (sheetOpen() ? false : move(argument)),
+  classKey: (key) => (sheetOpen() ? false : byClassKey(key)),
+  accept: () => (sheetOpen() ? false : actByKey((targets) => labeller.accept(targets))),
+  remove: () => (sheetOpen() ? false : actByKey((targets) => labeller.remove(targets))),
   undo: () => { labeller.undo(); zoom.paint(); },
   redo: () => { labeller.redo(); zoom.paint(); },
-  zoom: () => (help.open ? false : toggleZoom()),
+  zoom: () => (sheetOpen() ? false : toggleZoom()),
   help: toggleHelp,
+  recent: () => (recent.dialog.open || !anyDialog() ? void recent.toggle() : false),
   escape: outsideDialogs(() => selection.clear()),
   selectAll: outsideDialogs(() => selection.all()),
   nextBatch: outsideDialogs(() => void batches.next()),
@@ -147,7 +152,7 @@ listen({
   second: outsideDialogs(() => void batches.second()),
   audit: outsideDialogs(() => void batches.audit()),
   adjudicate: outsideDialogs(() => void batches.adjudicate()),
-  keep: () => (help.open ? false : actByKey((targets) => labeller.keep(targets))),
+  keep: () => (sheetOpen() ? false : actByKey((targets) => labeller.keep(targets))),
   similar: outsideDialogs(() => void batches.similar()),
   selectUntil: outsideDialogs(() => batches.selectUntil()),
   review: outsideDialogs(() => void review.begin()),
@@ -164,6 +169,7 @@ listen({
 const buttons = {
   undo: () => labeller.undo(),
   redo: () => labeller.redo(),
+  recent: () => recent.toggle(),
   "accept-page": acceptPage,
   conflicts: () => batches.conflicts(),
   second: () => batches.second(),
@@ -220,7 +226,11 @@ buttons[location.hash.slice(1)]?.();
 new Live(
   grid.dataset,
   {
-    labels: (event) => { if (!queue.isOwn(event.action)) labeller.receive(event); },
+    labels: (event) => {
+      if (queue.isOwn(event.action)) return;
+      labeller.receive(event);
+      void recent.refresh();
+    },
     scores: ({ version }) => { if (String(version) !== grid.dataset.version) pages.refresh(); },
     metrics: () => pages.refresh(),
     embedding: showEmbedding,

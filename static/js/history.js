@@ -9,8 +9,8 @@
  *
  * @typedef {object} Step
  * @property {string} action id under which it was saved
- * @property {Change[]} changes
- * @property {number} [bulk] so many cells were changed by the server, which knows them by the action; no `changes`
+ * @property {Change[]} changes none where only the server knows which cells were changed
+ * @property {number} [bulk] so many cells were changed by the server
  */
 
 /** Two stacks of steps in sessionStorage. */
@@ -51,20 +51,14 @@ export class History {
     this.#changed();
   }
 
-  /** @returns {Step|undefined} the step to take back */
-  undo() {
-    const step = this.#undo.pop();
-    if (step) this.#redo.push(step);
-    this.#changed();
-    return step;
+  /** @returns {Step|undefined} the step to take back, the last one or that of an action @param {string} [action] */
+  undo(action) {
+    return this.#move(this.#undo, this.#redo, action);
   }
 
-  /** @returns {Step|undefined} the step to do again */
-  redo() {
-    const step = this.#redo.pop();
-    if (step) this.#undo.push(step);
-    this.#changed();
-    return step;
+  /** @returns {Step|undefined} the step to do again @param {string} [action] */
+  redo(action) {
+    return this.#move(this.#redo, this.#undo, action);
   }
 
   /** Drop a step the server refused. @param {string} action */
@@ -76,10 +70,15 @@ export class History {
 
   /** Take back an undo or redo the server refused: the step goes to the other stack. @param {string} action */
   flip(action) {
-    const [from, to] = this.#undo.some((step) => step.action === action) ? [this.#undo, this.#redo] : [this.#redo, this.#undo];
-    const place = from.findIndex((step) => step.action === action);
-    if (place >= 0) to.push(...from.splice(place, 1));
+    if (!this.undo(action)) this.redo(action);
+  }
+
+  #move(from, to, action) {
+    const place = action === undefined ? from.length - 1 : from.findIndex((step) => step.action === action);
+    const [step] = place < 0 ? [] : from.splice(place, 1);
+    if (step) to.push(step);
     this.#changed();
+    return step;
   }
 
   #changed() {

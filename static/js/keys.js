@@ -12,6 +12,7 @@ const WITH_SHIFT = {
   C: "conflicts",
   E: "selectUntil",
   F: "pageWrong",
+  H: "recent",
   J: "pageRight",
   K: "keep",
   N: "nextBatch",

@@ -2,17 +2,24 @@
  * Giving, accepting, removing, undoing labels: tiles change at once, the queue saves.
  * @module labelling
  */
-import { postJson, userName, uuid } from "./api.js";
+import { userName, uuid } from "./api.js";
 import { _, ngettext } from "./messages.js";
 import { annotation, cellId, paintAnnotation } from "./tiles.js";
 import { toast } from "./toast.js";
 
 const NONE = { class: "", source: "", by: "" };
-
-const elsewhere = (source, count) =>
-  source === "undo"
-    ? ngettext("Took back the label of %(num)s cell on another page.", "Took back the label of %(num)s cells on another page.", count)
-    : ngettext("Did again the label of %(num)s cell on another page.", "Did again the label of %(num)s cells on another page.", count);
+const DOING = {
+  undo: (count) => ngettext("Taking back the label of %(num)s cell.", "Taking back the labels of %(num)s cells.", count),
+  redo: (count) => ngettext("Labelling %(num)s cell again.", "Labelling %(num)s cells again.", count),
+};
+const DONE = {
+  undo: (count) => ngettext("Took back the label of %(num)s cell.", "Took back the labels of %(num)s cells.", count),
+  redo: (count) => ngettext("Labelled %(num)s cell again.", "Labelled %(num)s cells again.", count),
+};
+const notChanged = (count, people) =>
+  people
+    ? ngettext("%(num)s cell not changed: labelled meanwhile by %(people)s.", "%(num)s cells not changed: labelled meanwhile by %(people)s.", count, { people })
+    : ngettext("%(num)s cell not changed: labelled again since.", "%(num)s cells not changed: labelled again since.", count);
 
 /** What a person does to cells. */
 export class Labeller {
@@ -23,7 +30,6 @@ export class Labeller {
    * @param {import("./history.js").History} parts.history
    * @param {import("./save_queue.js").SaveQueue} parts.queue
    * @param {import("./stopwatch.js").Stopwatch|null} parts.stopwatch none where decisions are not timed
-   * @param {string} parts.project
    */
   constructor(parts) {
     Object.assign(this, parts);
@@ -63,25 +69,18 @@ export class Labeller {
   /** Take back the last step. */
   undo() {
     const step = this.history.undo();
-    if (!step) return toast(_("Nothing to undo."));
-    if (step.bulk) {
-      const words = ngettext("Taking back the label of %(num)s cell.", "Taking back the labels of %(num)s cells.", step.bulk);
-      return this.#inBulk(`/projects/${this.project}/actions/${step.action}/undo`, {}, words);
-    }
-    const changes = step.changes.map(({ cell_id, before, after }) => ({ cell_id, before: after, after: before }));
-    return this.#replay("undo", step, changes);
+    return step ? this.#replay("undo", step) : toast(_("Nothing to undo."));
   }
 
   /** Do again what was taken back last. */
   redo() {
     const step = this.history.redo();
-    if (!step) return toast(_("Nothing to redo."));
-    if (step.bulk) {
-      step.action = uuid(); // taken back under its old name, it can be done once more under a new one
-      const words = ngettext("Accepting %(num)s cell again.", "Accepting %(num)s cells again.", step.bulk);
-      return this.#inBulk(step.again.url, { stop: step.again.stop, exceptions: step.again.exceptions, action: step.action }, words);
-    }
-    return this.#replay("redo", step, step.changes);
+    return step ? this.#replay("redo", step) : toast(_("Nothing to redo."));
+  }
+
+  /** Take back any action of this person, or do it again. @param {"undo"|"redo"} how @param {string} action @param {number} count */
+  replay(how, action, count) {
+    this.#replay(how, this.history[how](action) ?? { action, changes: [], bulk: count });
   }
 
   /** Show labels of other people, and of our other tabs. @param {{by: string, source?: string, items: object[]}} event */
@@ -89,7 +88,7 @@ export class Labeller {
     const changes = [];
     for (const item of items) {
       if (this.queue.isPending(item.cell_id)) continue;
-      const after = { class: item.class ?? "", source: source ?? "label", by };
+      const after = { class: item.class ?? "", source: item.source ?? source ?? "label", by: item.by ?? by };
       const tile = this.tiles.get(item.cell_id);
       changes.push({ cell_id: item.cell_id, before: tile ? annotation(tile) : NONE, after });
       if (tile) paintAnnotation(tile, after);
@@ -98,21 +97,22 @@ export class Labeller {
   }
 
   /** A step was saved; cells that someone else labelled meanwhile were left alone. */
-  saved(entry, { skipped = [] }) {
+  saved(entry, { skipped = [], items = [], saved, job_id: job }) {
+    if (job) toast(DOING[entry.source](entry.cells));
+    else if (!entry.changes.length && saved) toast(DONE[entry.source](saved));
+    for (const item of entry.changes.length ? items : []) this.#correct(item);
     if (!skipped.length) return;
-    const people = [...new Set(skipped.map((item) => item.by).filter(Boolean))].join(", ");
+    const people = [...new Set(skipped.map((item) => item.by).filter((by) => by && by !== userName()))].join(", ");
     for (const item of skipped) this.receive({ by: item.by ?? "", items: [item] });
-    const why = people ? _("labelled meanwhile by %(people)s", { people }) : _("changed meanwhile");
-    const words = ngettext("%(num)s cell not changed: %(why)s.", "%(num)s cells not changed: %(why)s.", skipped.length, { why });
-    toast(words, { kind: "warning" });
+    toast(notChanged(skipped.length, people), { kind: "warning" });
   }
 
   /** The server refused a step: tiles go back, its words are shown. */
   refused(entry, error) {
     const back = entry.changes.map(({ cell_id, before, after }) => ({ cell_id, before: after, after: before }));
     this.#paint(back.filter((change) => !this.queue.isPending(change.cell_id)));
-    this.classes.adjust(back);
-    if (entry.guarded) this.history.flip(entry.step);
+    if (!entry.reading) this.classes.adjust(back);
+    if (entry.source in DONE) this.history.flip(entry.step);
     else this.history.forget(entry.step);
     toast(error.message, { kind: "error" });
   }
@@ -130,30 +130,27 @@ export class Labeller {
     const action = uuid();
     const reading = Number(this.tiles.grid.dataset.reading);
     if (!reading) this.classes.adjust(changes);
-    this.history.record({ action, changes });
-    this.queue.push({ action, step: action, source, guarded: false, reading, changes, seconds: this.stopwatch?.take() });
+    this.history.record({ action, changes, reading });
+    const seconds = this.stopwatch?.take();
+    this.queue.push({ action, step: action, source, reading, changes, cells: changes.length, seconds });
     return changes.length;
   }
 
-  /** Ask the server for a change of more cells than this page knows. */
-  async #inBulk(url, body, words) {
-    try {
-      await postJson(url, { action: uuid(), ...body });
-      toast(words);
-    } catch (error) {
-      toast(error.message, { kind: "error" });
-    }
+  /** What the server gave back is the truth; usually the page has guessed it. */
+  #correct(item) {
+    const tile = this.tiles.get(item.cell_id);
+    if (!tile) return;
+    const now = annotation(tile);
+    if (now.class !== (item.class ?? "") || now.source !== item.source || now.by !== item.by) this.receive({ items: [item] });
   }
 
-  #replay(source, step, changes) {
+  #replay(how, step) {
+    const changes = how === "redo" ? step.changes : step.changes.map(({ cell_id, before, after }) => ({ cell_id, before: after, after: before }));
     const shown = this.#paint(changes);
-    this.classes.adjust(changes);
-    // What comes back as an accepted prediction must not pass for a label somebody looked at.
-    const sources = new Set(changes.map(({ after }) => after.source).filter(Boolean));
-    const accepted = sources.size === 1 && sources.has("accepted");
-    const [sent, seconds] = [accepted ? "accepted" : source, this.stopwatch?.take()];
-    this.queue.push({ action: uuid(), step: step.action, source: sent, guarded: true, changes, seconds });
-    if (!shown) toast(elsewhere(source, changes.length));
+    if (!step.reading) this.classes.adjust(changes);
+    this.stopwatch?.take(); // the next decision begins now
+    this.queue.push({ action: uuid(), step: step.action, source: how, reading: step.reading, changes, cells: step.bulk ?? changes.length });
+    if (changes.length && !shown) toast(`${DONE[how](changes.length)} ${_("They are on another page.")}`);
   }
 
   /** Show changes where the tile still has the state they start from. @returns {number} tiles shown on this page */

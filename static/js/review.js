@@ -67,13 +67,14 @@ export class Review {
   async acceptUntil() {
     const { right, exceptions } = this.#state;
     if (!this.active || !right) return toast(_("Nothing is known to be right yet: ⇧ J says a page is."));
-    const [action, url] = [uuid(), `/projects/${this.project}/batches/${this.#batch}/accept`];
+    const action = uuid();
     try {
-      await postJson(url, { action, stop: right, exceptions, seconds: this.labeller.stopwatch?.take() });
+      const body = { action, stop: right, exceptions, seconds: this.labeller.stopwatch?.take() };
+      await postJson(`/projects/${this.project}/batches/${this.#batch}/accept`, body);
     } catch (error) {
       return toast(error.message, { kind: "error" });
     }
-    this.labeller.history.record({ action, bulk: right, again: { url, stop: right, exceptions } });
+    this.labeller.history.record({ action, changes: [], bulk: right });
     const values = { count: number(right), code: this.grid.dataset.review };
     toast(_("Accepting %(count)s cells as %(code)s. Ctrl Z takes all of it back.", values), { kind: "success" });
     return this.pages.openAt(right);

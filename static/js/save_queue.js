@@ -4,11 +4,11 @@
  *
  * @typedef {object} Entry one action
  * @property {string} action id; the server ignores a second arrival of the same one
- * @property {string} source "label", "accepted", "undo" or "redo"
+ * @property {string} source "label", "accepted" or "kept"; "undo" or "redo" of the action `step`
  * @property {string} step id of the step in the history
- * @property {boolean} guarded an undo or redo: send `if_class`, so that a later label of someone else stays
  * @property {number} [reading] the batch for second reading it was done in
- * @property {import("./history.js").Change[]} changes
+ * @property {import("./history.js").Change[]} changes what is shown at once; for undo and redo the server knows better
+ * @property {number} cells how many are meant
  * @property {number} [seconds] what the decision took; missing where decisions are not timed
  *
  * @typedef {{kind: "idle"|"saving"|"failing"|"stopped", size: number, text: string, href?: string}} QueueState
@@ -20,17 +20,17 @@ const FIRST_WAIT = 1;
 const LONGEST_WAIT = 30;
 const REMEMBER_MS = 60_000;
 
-const toBody = (entry) => ({
-  action: entry.action,
-  source: entry.source,
-  ...(entry.reading ? { batch: entry.reading } : {}),
-  items: entry.changes.map(({ cell_id, before, after }) => ({
-    cell_id,
-    class: after.class || null,
-    ...(entry.guarded ? { if_class: before.class || null } : {}),
-    ...(entry.seconds === undefined ? {} : { seconds: entry.seconds / entry.changes.length }),
-  })),
-});
+const isReplay = ({ source }) => source === "undo" || source === "redo";
+
+const toPath = (entry) => (isReplay(entry) ? `actions/${entry.step}/${entry.source}` : "annotations");
+
+const toItem = ({ cell_id, after }, seconds) => ({ cell_id, class: after.class || null, ...(seconds === undefined ? {} : { seconds }) });
+
+function toBody({ action, source, reading, changes, seconds }) {
+  if (isReplay({ source })) return { action };
+  const share = seconds === undefined ? undefined : seconds / changes.length;
+  return { action, source, ...(reading ? { batch: reading } : {}), items: changes.map((change) => toItem(change, share)) };
+}
 
 /** The queue of one person and project. */
 export class SaveQueue {
@@ -44,7 +44,7 @@ export class SaveQueue {
 
   /**
    * @param {object} options
-   * @param {string} options.url of the annotations
+   * @param {string} options.url of the project
    * @param {string} options.prefix of the keys in localStorage; names person and project
    * @param {(state: QueueState) => void} options.onState
    * @param {(entry: Entry, result: {saved: number, skipped: object[]}) => void} options.onSaved
@@ -135,7 +135,8 @@ export class SaveQueue {
   }
 
   #remember(entry) {
-    this.#own.set(entry.action, performance.now());
+    // Where the page does not know the cells, the echo tells it.
+    if (entry.changes.length) this.#own.set(entry.action, performance.now());
     for (const { cell_id, after } of entry.changes) {
       this.#overlay.set(cell_id, { action: entry.action, state: after, savedAt: Infinity });
     }
@@ -175,7 +176,7 @@ export class SaveQueue {
   async #sendFirst() {
     const [entry] = this.#entries;
     try {
-      const result = await postJson(this.url, toBody(entry));
+      const result = await postJson(`${this.url}/${toPath(entry)}`, toBody(entry));
       this.#wait = FIRST_WAIT;
       this.#settle(entry, false);
       this.onSaved(entry, result);

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
+from tests.browsing import share_session, shown_secret
+from tests.live import PASSWORD, Installation
 from tests.live import Browser as Client
-from tests.live import Installation
 
 AXE = (Path(__file__).parent / "vendor" / "axe-4.14.1.min.js").read_text()
 SERIOUS = ("serious", "critical")
@@ -49,6 +50,16 @@ def maria(running: Installation) -> Iterator[Client]:
         yield browser
 
 
+@pytest.fixture(scope="module")
+def tom(running: Installation, maria: Client) -> Iterator[Client]:
+    """A second person who sees all projects."""
+    link = shown_secret(maria.submit("/accounts", {"role": "manager"}, "/accounts/invitations"))  # type: ignore[arg-type]
+    with closing(Client(running.url)) as browser:
+        form = {"name": "Tom", "email": "tom@lab.example", "password": PASSWORD, "repeated": PASSWORD}
+        browser.submit(link.removeprefix(running.url), form)
+        yield browser
+
+
 @pytest.fixture
 def context(chromium: Browser, running: Installation) -> Iterator[BrowserContext]:
     context = chromium.new_context(base_url=running.url, viewport=WIDE, accept_downloads=True)  # type: ignore[arg-type]
@@ -72,6 +83,16 @@ def page(context: BrowserContext) -> Iterator[Page]:
     page.on("console", note)
     yield page
     assert problems == []
+
+
+@pytest.fixture
+def other(context: BrowserContext, running: Installation, tom: Client) -> Iterator[Page]:
+    """A tab of the second person, in a browser of their own."""
+    assert context.browser
+    with context.browser.new_context(base_url=running.url) as theirs:
+        tab = theirs.new_page()
+        share_session(tab, tom)
+        yield tab
 
 
 @pytest.fixture

@@ -1,28 +1,16 @@
 """The grid under the hands of several people, by keyboard alone, and while the server goes away."""
 
 import re
-from collections.abc import Iterator
-from contextlib import closing
 
 import pytest
-from playwright.sync_api import BrowserContext, Locator, Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.grids import SECONDS, archive_of, key, label_by_keys, make_grid, saved
-from tests.browsing import share_session, shown_secret
-from tests.live import PASSWORD, Browser, Installation
+from tests.browsing import share_session
+from tests.live import Browser, Installation
 
 LOOKS = ("NGS", "LYT")
 CELLS = 230  # a full page of 200 and a second one
-
-
-@pytest.fixture(scope="module")
-def tom(running: Installation, maria: Browser) -> Iterator[Browser]:
-    """A second person who sees all projects."""
-    link = shown_secret(maria.submit("/accounts", {"role": "manager"}, "/accounts/invitations"))  # type: ignore[arg-type]
-    with closing(Browser(running.url)) as browser:
-        form = {"name": "Tom", "email": "tom@lab.example", "password": PASSWORD, "repeated": PASSWORD}
-        browser.submit(link.removeprefix(running.url), form)
-        yield browser
 
 
 @pytest.fixture(scope="module")
@@ -41,16 +29,6 @@ def page(page: Page, maria: Browser) -> Page:
     """The tab of the first manager."""
     share_session(page, maria)
     return page
-
-
-@pytest.fixture
-def other(context: BrowserContext, running: Installation, tom: Browser) -> Iterator[Page]:
-    """A tab of the second person, in a browser of their own."""
-    assert context.browser
-    with context.browser.new_context(base_url=running.url) as theirs:
-        tab = theirs.new_page()
-        share_session(tab, tom)
-        yield tab
 
 
 def labelled(page: Page) -> Locator:
@@ -91,7 +69,7 @@ def test_undo_goes_back_over_pages_and_reloads(page: Page, grid: str) -> None:
     page.keyboard.press("Control+z")
     expect(labelled(page)).to_have_count(0)
     page.keyboard.press("Control+z")
-    expect(page.get_by_text("Took back the label of 196 cells on another page.")).to_be_visible()
+    expect(page.get_by_text("Took back the labels of 196 cells. They are on another page.")).to_be_visible()
     page.keyboard.press("PageUp")
     expect(labelled(page)).to_have_count(4)
     page.keyboard.press("Control+y")

@@ -42,7 +42,11 @@ def test_from_no_label_to_a_reviewed_class_by_keys_alone(page: Page, grid: str, 
     accept_all_but_exceptions(page)
     count(page, r"^\d\d\d$")
     page.keyboard.press("Control+z")
-    expect(page.get_by_text("Taking back the labels of 400 cells.")).to_be_visible()
+    expect(page.get_by_text("Took back the labels of 400 cells.")).to_be_visible()
+    count(page, r"^\d?\d$")
+    page.keyboard.press("Control+y")
+    count(page, r"^\d\d\d$")
+    page.keyboard.press("Control+z")
     count(page, r"^\d?\d$")
 
 

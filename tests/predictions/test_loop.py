@@ -126,20 +126,6 @@ def test_the_same_action_twice_is_saved_once(client: TestClient, project: Projec
     assert [(row["class"], row["source"]) for row in rows] == [("NGS", "label")] * 2
 
 
-def test_undo_never_overwrites_what_somebody_else_said(
-    client: TestClient, project: Project, label: Label, sign_in: Callable[..., TestClient]
-) -> None:
-    ids = cell_ids(client, project)
-    label({ids[0]: "NGS", ids[1]: "NGS"})
-    sign_in(factories.make_user(member_of=project, name="Grace"))
-    label({ids[0]: "LYT"})
-    undone = label({ids[0]: None, ids[1]: None}, source="undo", if_class="NGS").json()
-    assert undone["saved"] == 1
-    assert undone["skipped"] == [{"cell_id": ids[0], "class": "LYT", "by": "Grace"}]
-    found = tiles(client, project, ids[:2])
-    assert [found[cell]["class"] for cell in ids[:2]] == ["LYT", ""]
-
-
 @pytest.mark.parametrize(
     ("change", "status", "words"),
     [

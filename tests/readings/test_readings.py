@@ -41,10 +41,18 @@ def check(client: TestClient, project: Project, audit: str = "0", second: str = 
     return client.post(f"/projects/{project.id}/quality", data=form)
 
 
-def label(client: TestClient, project: Project, classes: dict[int, str | None], **more: Any) -> Any:
+def label(client: TestClient, project: Project, classes: dict[int, str | None], **more: Any) -> str:
+    """Label cells; returns the action."""
     items = [{"cell_id": cell_id, "class": code} for cell_id, code in classes.items()]
-    answer = client.post(f"/projects/{project.id}/annotations", json={"action": str(uuid4()), "items": items, **more})
-    return answer.raise_for_status().json()
+    action = str(uuid4())
+    body = {"action": action, "items": items, **more}
+    client.post(f"/projects/{project.id}/annotations", json=body).raise_for_status()
+    return action
+
+
+def replay(client: TestClient, project: Project, action: str, how: str) -> None:
+    body = {"action": str(uuid4())}
+    client.post(f"/projects/{project.id}/actions/{action}/{how}", json=body).raise_for_status()
 
 
 def serve(client: TestClient, project: Project, what: str) -> Any:
@@ -130,8 +138,10 @@ def test_first_labels_of_the_audit_tell_how_often_predictions_are_right(
     assert f"{len(hidden)} cells labelled with their prediction hidden" in text
     assert f"{100 * (len(hidden) - 1) / len(hidden):.1f} %" in text
     assert "100.0 %" in text  # where it was shown
-    label(client, project, {hidden[1]: None}, source="undo")
+    action = label(client, project, {hidden[1]: None})
     assert f"{len(hidden) - 1} cells labelled with their prediction hidden" in quality(client, project)
+    replay(client, project, action, "undo")
+    assert f"{len(hidden)} cells labelled with their prediction hidden" in quality(client, project)
 
 
 @pytest.fixture
@@ -174,12 +184,11 @@ def test_a_second_reading_leaves_the_label_as_it_is(
     label(client, project, {first: "NGS"}, batch=number)  # corrected while still blind
     assert [tile(grid_of(client, batch.url), cell)["class"] for cell in (first, second)] == ["NGS", "LYT"]
     assert tile(whole(client, project), second)["class"] == "NGS"  # Ada's label stands
-    label(client, project, {third: "LYT"})  # anywhere on the page it is a reading
+    action = label(client, project, {third: "LYT"})  # anywhere on the page it is a reading
     assert tile(whole(client, project), third)["class"] == "NGS"
-    items = [{"cell_id": third, "class": None, "if_class": "LYT"}]
-    body = {"action": str(uuid4()), "source": "undo", "items": items}
-    client.post(f"/projects/{project.id}/annotations", json=body).raise_for_status()
-    assert tile(whole(client, project), third)["class"] == ""  # waits for her again
+    for how, shown in (("undo", ""), ("redo", "NGS"), ("undo", "")):
+        replay(client, project, action, how)
+        assert tile(whole(client, project), third)["class"] == shown  # "" waits for her again
     assert "Ada · Grace" in quality(client, project)
 
 
