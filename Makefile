@@ -40,7 +40,7 @@ lint: env
 	  && $(BIN)/alembic upgrade head && $(BIN)/alembic check; status=$$?; rm -r $$scratch; exit $$status
 
 # Brings the catalogues up to date with the texts in the code; `make messages LANGUAGE=fr` begins a new one.
-EXTRACT := --mapping pyproject.toml --add-location file --sort-by-file --no-wrap --keyword N_ --omit-header
+EXTRACT := --mapping pyproject.toml --add-location file --sort-by-file --no-wrap --keyword N_ --keyword BadImage --keyword Refused --omit-header
 messages: env
 	@texts=$$(mktemp) && touch app/locales/$(or $(LANGUAGE),de).po \
 	  && $(BIN)/pybabel --quiet extract $(EXTRACT) --output $$texts app workers templates static/js \

@@ -7,7 +7,7 @@ installation, whose files win; it is read once, at the start. docs/languages.md 
 import re
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from gettext import GNUTranslations, NullTranslations
 from io import BytesIO
 from pathlib import Path
@@ -25,6 +25,7 @@ from app.config import get_settings
 
 LOCALES = Path(__file__).parent / "locales"
 ENGLISH = "en"
+VALUE = re.compile(r"%\\\((\w+)\\\)s")  # a %(name)s after re.escape
 ACCEPTED = re.compile(r"([A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*)\s*(?:;\s*q=([01](?:\.\d{1,3})?))?")
 
 
@@ -36,6 +37,15 @@ class Language:
     locale: Locale
     texts: NullTranslations
     catalog: Catalog
+
+    @cached_property
+    def patterns(self) -> list[tuple[re.Pattern[str], str]]:
+        """What the texts of workers look like with values in them, and how this language says them."""
+        return [
+            (re.compile(VALUE.sub(r"(?P<\1>.+)", re.escape(str(message.id)))), str(message.string))
+            for message in self.catalog
+            if message.string and "%(" in message.id and any("workers/" in place for place, _line in message.locations)
+        ]
 
     @property
     def name(self) -> str:
@@ -123,9 +133,18 @@ def N_(text: str) -> str:  # noqa: N802 - the name that tools for catalogues kno
 
 
 def stored(text: str) -> str:
-    """Return in the language of this request what was stored in English, one text a line: texts marked with `N_` are
-    translated, others, with values in them, stay English."""
-    return " ".join(language().texts.gettext(line) for line in text.splitlines() if line)
+    """Return in the language of this request what a worker has stored in English, one text a line.
+
+    What the catalogue does not know, such as the message of an exception, stays as it is.
+    """
+    return " ".join(_stored_line(line) for line in text.splitlines() if line)
+
+
+def _stored_line(line: str) -> str:
+    for pattern, translated in language().patterns:
+        if found := pattern.fullmatch(line):
+            return translated % found.groupdict()
+    return language().texts.gettext(line)
 
 
 def number(value: float, digits: int = 0) -> str:

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 from zipfile import ZIP_BZIP2, ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 from app.slides.names import clean_name, is_system_file
@@ -36,6 +36,9 @@ DAMAGED: Final = (BadZipFile, zlib.error, EOFError, struct.error, NotImplemented
 
 class Refused(Exception):
     """A file that cannot be opened; the message says why to the person who sent it."""
+
+    def __init__(self, reason: str, **values: Any) -> None:
+        super().__init__(reason % values)
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ def _load_single(name: str, file: BinaryIO, size: int) -> bytes | None:
     if name.lower().endswith(".zip"):
         raise Refused("not a ZIP file, though its name says so")
     if size > MAX_FILE:
-        raise Refused(_too_large())
+        raise _too_large()
     file.seek(0)
     return _wanted(name, file.read())
 
@@ -123,19 +126,19 @@ class _BoundedReads:
 
     def read(self, size: int = -1) -> bytes:
         if size > MAX_DIRECTORY:
-            raise Refused(_too_many())
+            raise _too_many()
         return self._file.read(TAIL if size < 0 else size)
 
 
 def _judge(infos: list[ZipInfo], size: int) -> None:
     """Refuse a ZIP that cannot be an honest collection of images. Raises Refused."""
     if len(infos) > MAX_MEMBERS:
-        raise Refused(_too_many())
+        raise _too_many()
     if all(_is_passed_over(info) for info in infos):
         raise Refused("this ZIP is empty")
     total = sum(info.file_size for info in infos)
     if total > MAX_TOTAL or (total > FREE_TOTAL and total > MAX_RATIO * size):
-        raise Refused(f"a ZIP bomb: it would unpack to {total / 1e9:,.0f} GB")
+        raise Refused("a ZIP bomb: it would unpack to %(gigabytes)s GB", gigabytes=f"{total / 1e9:,.0f}")
     end = 0
     for info in sorted(infos, key=lambda each: each.header_offset):
         if info.header_offset < end:
@@ -159,7 +162,7 @@ def _load(archive: ZipFile, info: ZipInfo) -> bytes | None:
     if info.compress_type not in METHODS:
         raise Refused("compressed by an unusual method: pack it as an ordinary ZIP (deflate)")
     if info.file_size > MAX_FILE:
-        raise Refused(_too_large())
+        raise _too_large()
     try:
         with archive.open(info) as member:
             data = member.read(MAX_FILE + 1)
@@ -177,9 +180,9 @@ def _wanted(name: str, data: bytes) -> bytes | None:
     return data
 
 
-def _too_many() -> str:
-    return f"more than {MAX_MEMBERS:,} files in one ZIP: split it"
+def _too_many() -> Refused:
+    return Refused("more than %(most)s files in one ZIP: split it", most=f"{MAX_MEMBERS:,}")
 
 
-def _too_large() -> str:
-    return f"larger than {MAX_FILE // MEGABYTE} MB"
+def _too_large() -> Refused:
+    return Refused("larger than %(most)s MB", most=MAX_FILE // MEGABYTE)

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from app import jobs
 from app.db import now
 from app.encoders.service import default_encoder
+from app.language import N_
 from app.models import Project, Scanner, Slide, Upload, UploadPart
 from app.projects import classes, presets
 from app.storage import Stored, get_storage
@@ -33,7 +34,7 @@ def seed(task: Task) -> None:
         stored = get_storage().put("uploads", _archive(profile, seed=number))
         with task.transaction() as session:
             _upload(session, project, scanners[profile], accession, stored)
-        task.progress(number + 1, len(plan), "Generating cells")
+        task.progress(number + 1, len(plan), N_("Generating cells"))
 
 
 def _project(session: Session) -> Project:

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from app import jobs
 from app.db import insert_into, now
+from app.language import N_
 from app.models import Cell, Embedding, Image, Project, Refusal, Slide, Upload, UploadPart
 from app.models.project import lock
 from app.slides.queries import progress
@@ -70,7 +71,8 @@ def store(task: Task, upload_id: int, batch: Sequence[Outcome]) -> None:
         _count(session, upload, batch, stored=_add_cells(session, upload, images))
         tell(session, upload, task.project_id)
         done, total = progress(session, upload_id)
-    task.progress(done, total, f"{done:,} of {total:,} files unpacked")
+    counts = {"done": f"{done:,}", "total": f"{total:,}"}
+    task.progress(done, total, N_("%(done)s of %(total)s files unpacked") % counts)
 
 
 def _advance(session: Session, batch: Sequence[Outcome]) -> None:

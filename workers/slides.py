@@ -20,6 +20,7 @@ import PIL.Image
 from sqlalchemy import select
 
 from app.db import reading
+from app.language import N_
 from app.models import Job, UploadPart
 from app.storage import get_storage
 from workers import slide_rows
@@ -35,7 +36,7 @@ HELD_BYTES: Final = 32_000_000  # of files held ahead, and of files in one batch
 LARGE: Final = 4_000_000  # pixels; larger images are decoded one at a time, to bound memory
 PARTS: Final = 500  # read from the database at a time
 STRIKES: Final = 2  # a worker can be ended by other causes, so a file is tried alone more than once
-CRASHED: Final = "the worker stopped each time it read this file"
+CRASHED: Final = N_("the worker stopped each time it read this file")
 
 _one_large = threading.Lock()
 # Pillow would give the memory of each image back to the system and ask for it again, which costs as much as decoding.

@@ -10,8 +10,8 @@ from app.db import now, reading, transaction
 from app.models import AuditEvent, Cell, CellClass, Project, Slide, Upload
 from app.slides import queries
 from tests.browsing import error_of
-from tests.factories import make_project, make_scanner, make_slide, make_user
-from tests.slides.uploading import begin, pictures, upload
+from tests.factories import make_project, make_scanner, make_slide, make_token, make_user
+from tests.slides.uploading import begin, picture, pictures, upload
 
 Work = Callable[[], int]
 
@@ -132,3 +132,18 @@ def test_a_silent_sender_counts_as_stopped(browser: TestClient, slide: Slide) ->
     assert "Sending stopped after 0 of 5 files." in silent_for(1.1)
     assert browser.post(f"/uploads/{upload_id}/sending").status_code == 204
     assert "Sending stopped" not in browser.get(address).text
+
+
+def test_reasons_are_stored_once_and_read_in_ones_own_language(browser: TestClient, slide: Slide, work: Work) -> None:
+    files = [("empty.png", b""), ("low.png", picture(1, size=(24, 3))), ("note.txt", b"no"), ("good.png", picture(2))]
+    upload_id = upload(browser, slide, files)
+    work()
+    for language, empty, low in [
+        ("en", "not an image: the file is empty", "pixels: 24 x 3"),
+        ("de", "kein Bild: Die Datei ist leer", "Pixel: 24 x 3"),
+    ]:
+        page = browser.get(f"/uploads/{upload_id}/refused", headers={"Accept-Language": language}).text
+        assert empty in page
+        assert low in page
+    german = {"Accept-Language": "de", "Authorization": f"Bearer {make_token(make_user('manager'), scopes=('read',))}"}
+    assert browser.get("/api/v1/jobs/1", headers=german).json()["upload"]["refusals"][0]["reason"] == empty

@@ -3,7 +3,7 @@
 import io
 import warnings
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -40,9 +40,9 @@ _OUR_TYPES: Final = (b"\xff\xd8\xff", b"\x89PNG", b"BM", b"II*\x00", b"MM\x00*",
 class BadImage(ValueError):
     """A file that cannot become a cell image; `reason` says why to the person who sent it."""
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
+    def __init__(self, reason: str, **values: Any) -> None:
+        super().__init__(reason % values)
+        self.reason = reason % values
 
 
 @dataclass(frozen=True)
@@ -110,9 +110,6 @@ def to_jpeg(pixels: Pixels) -> bytes:
     return _jpeg(Image.fromarray(pixels), quality=92)
 
 
-_TOO_LARGE: Final = f"larger than {MAX_PIXELS // 1_000_000} megapixels"
-
-
 def _decoded(data: bytes) -> tuple[Image.Image, str]:
     """Return the file as an RGB image without metadata, and the name of its format. Raises BadImage."""
     try:
@@ -123,11 +120,11 @@ def _decoded(data: bytes) -> tuple[Image.Image, str]:
     except BadImage:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise BadImage(_TOO_LARGE) from None
+        raise _too_large() from None
     except UnidentifiedImageError:
-        raise BadImage(_unidentified(data)) from None
+        raise _unidentified(data) from None
     except Exception as error:  # noqa: BLE001 - on damaged files Pillow raises nearly every type
-        raise BadImage(_damaged(error)) from None
+        raise _damaged(error) from None
 
 
 def _open(data: bytes) -> Image.Image:
@@ -140,18 +137,22 @@ def _check(image: Image.Image) -> None:
     """Refuse by what the header says; decodes nothing."""
     width, height = image.size
     if width * height > MAX_PIXELS:
-        raise BadImage(_TOO_LARGE)
+        raise _too_large()
     if min(width, height) < MIN_SIDE:
-        raise BadImage(f"smaller than {MIN_SIDE} pixels: {width} x {height}")
+        raise BadImage(
+            "smaller than %(least)s pixels: %(width)s x %(height)s", least=MIN_SIDE, width=width, height=height
+        )
     if max(width, height) > MAX_RATIO * min(width, height):
-        raise BadImage(f"far too elongated for a cell or field: {width} x {height} pixels")
+        raise BadImage(
+            "far too elongated for a cell or field: %(width)s x %(height)s pixels", width=width, height=height
+        )
     if getattr(image, "n_frames", 1) > 1:
         raise BadImage("animated or of several pages: send each picture as a file of its own")
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode in {"F", "LAB", "HSV"}:
-        raise BadImage(f"wrong type: {image.mode} pixels; save as 8-bit or 16-bit RGB or grey")
+        raise BadImage("wrong type: %(mode)s pixels; save as 8-bit or 16-bit RGB or grey", mode=image.mode)
     if image.mode.startswith("I"):
         image = Image.fromarray(_eight_bits(np.asarray(image)))
     if image.has_transparency_data:
@@ -182,16 +183,20 @@ def _jpeg(image: Image.Image, quality: int) -> bytes:
     return buffer.getvalue()
 
 
-def _unidentified(data: bytes) -> str:
+def _too_large() -> BadImage:
+    return BadImage("larger than %(most)s megapixels", most=MAX_PIXELS // 1_000_000)
+
+
+def _unidentified(data: bytes) -> BadImage:
     for signature, name in _OTHER_TYPES.items():
         if data.lstrip().startswith(signature) or data.startswith(signature):
-            return f"wrong type: {name}; send JPEG, PNG, BMP, TIFF or WebP"
+            return BadImage("wrong type: %(name)s; send JPEG, PNG, BMP, TIFF or WebP", name=name)
     if data.startswith(_OUR_TYPES):
-        return "truncated or damaged: its header cannot be read"
-    return "not an image (JPEG, PNG, BMP, TIFF or WebP)"
+        return BadImage("truncated or damaged: its header cannot be read")
+    return BadImage("not an image (JPEG, PNG, BMP, TIFF or WebP)")
 
 
-def _damaged(error: Exception) -> str:
+def _damaged(error: Exception) -> BadImage:
     if "truncated" in str(error).lower():
-        return "truncated: the file ends before the image does"
-    return "damaged: its pixels cannot be decoded"
+        return BadImage("truncated: the file ends before the image does")
+    return BadImage("damaged: its pixels cannot be decoded")
