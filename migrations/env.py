@@ -1,5 +1,7 @@
 """Alembic environment; configured in code, so there is no ini file."""
 
+from contextlib import contextmanager
+
 from alembic import context
 
 import app.models  # noqa: F401 (fills the metadata)
@@ -29,10 +31,32 @@ def run(connection):
         render_item=render_item,
         transactional_ddl=True,  # ours begins and ends transactions on SQLite too
     )
-    with context.begin_transaction():
+    with foreign_keys_off(connection), context.begin_transaction():
         if connection.dialect.name == "postgresql":
             connection.exec_driver_sql("SET LOCAL lock_timeout = '10s'")
+        before = context.get_context().get_current_heads()
         context.run_migrations()
+        if connection.dialect.name == "sqlite" and context.get_context().get_current_heads() != before:
+            lost = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+            if lost:
+                raise RuntimeError(f"the migration would leave rows that refer to nothing: {lost[:10]}")
+
+
+@contextmanager
+def foreign_keys_off(connection):
+    """Let SQLite drop a table that others refer to: that is how it changes one (sqlite.org/lang_altertable.html, 7).
+
+    The setting counts for nothing inside of a transaction, so it goes past SQLAlchemy, which would begin one.
+    """
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    sqlite = connection.connection.dbapi_connection
+    sqlite.execute("PRAGMA foreign_keys=OFF")
+    try:
+        yield
+    finally:
+        sqlite.execute("PRAGMA foreign_keys=ON")
 
 
 if given is not None:
