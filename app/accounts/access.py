@@ -99,7 +99,7 @@ def manager(user: Annotated[User, Depends(current_user)]) -> User:
 def reviewer(user: Annotated[User, Depends(current_user)]) -> User:
     """Return the person behind the request if they may settle what others disagree on. Raises as `manager` does."""
     if user.role not in REVIEWERS:
-        raise Forbidden("Only reviewers and managers can do this.")
+        raise Forbidden(_("Only reviewers and managers can do this."))
     return user
 
 
