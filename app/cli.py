@@ -24,6 +24,7 @@ ROOT = Path(__file__).parent.parent
 # Commands that compute live with the workers and are imported when they are called: torch takes seconds to load.
 COMPUTING = {
     "convert-encoder": "workers.ml.cli_convert:main",
+    "cut": "workers.ml.cut_command:main",
     "demo-cells": "workers.ml.rendering:main",
     "embed": "workers.ml.embed_command:main",
     "pretrain": "workers.pretraining:main",
