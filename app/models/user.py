@@ -24,6 +24,7 @@ class User(Base):
     password_hash: Mapped[str]  # Argon2id
     active: Mapped[bool] = mapped_column(default=True)
     language: Mapped[str | None]  # a tag of app.language; None follows the browser
+    keys: Mapped[dict[str, str]] = mapped_column(JSON, default=dict)  # of commands, where not those by default
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 

@@ -16,7 +16,7 @@ from app.errors import Invalid
 from app.forms import Id, PathId
 from app.language import _
 from app.models import Batch
-from app.predictions import batches, export, meter, reviews, service
+from app.predictions import batches, export, keys, meter, reviews, service
 from app.predictions.grid import GridFilters, page
 from app.predictions.scores import newest_scores
 from app.projects.access import ViewableProject
@@ -67,7 +67,16 @@ def grid(
         slides=service.slides(session, project.id),
         classifier=classifier,
         embedding=service.embedding_progress(session, project, shown.columns),
+        keys=keys.sheet(user, classes),
     )
+
+
+@router.post("/projects/{project_id}/keys")
+def change_key(project: ViewableProject, user: CurrentUser, session: SessionDep, form: keys.KeyForm) -> dict[str, Any]:
+    """Give a command another key; it is kept with the person, for all projects."""
+    classes = service.classes_by_code(session, project.id)
+    keys.choose(user, form, classes)
+    return keys.sheet(user, classes)
 
 
 @router.post("/projects/{project_id}/batches")

@@ -10,7 +10,7 @@ from app.language import _
 
 CODE = re.compile(r"[A-Za-z0-9_-]{1,12}")
 COLOR = re.compile(r"#[0-9a-f]{6}")
-GRID_KEYS = frozenset("[]?")  # tile size and help on the labelling page
+GRID_KEYS = frozenset("[]?,.;:")  # size and brightness of the cells and help on the labelling page
 
 
 def _code(value: str) -> str:

@@ -2,6 +2,7 @@
  * Guided labelling: the server chooses a few cells at a time, this shows them and how many of them are done.
  * @module batches
  */
+import { withKeys } from "./keys.js";
 import { _ } from "./messages.js";
 import { cellId } from "./tiles.js";
 import { toast } from "./toast.js";
@@ -79,7 +80,7 @@ export class Batches {
     }
     const done = Object.fromEntries(Object.entries(NEXT).map(([name, key]) => [name, () => this.#progress(key)]));
     const more = { review: () => this.review.describe(), ...done };
-    const text = `${note} ${reference ? _("⇧ E selects all up to the one you are on.") : (more[kind]?.() ?? "")}`.trim();
+    const text = withKeys(`${note} ${reference ? _("⇧ E selects all up to the one you are on.") : (more[kind]?.() ?? "")}`.trim());
     const line = this.bar.querySelector("#batch-note");
     if (line.textContent !== text) line.textContent = text;
   }

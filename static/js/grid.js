@@ -6,12 +6,14 @@ import { userName } from "./api.js";
 import { Batches } from "./batches.js";
 import { ClassPanel, parseCounts } from "./classes.js";
 import { History } from "./history.js";
-import { listen } from "./keys.js";
+import { listen, withKeys } from "./keys.js";
+import { KeySheet } from "./key_sheet.js";
 import { Labeller } from "./labelling.js";
 import { enableLasso } from "./lasso.js";
 import { Live } from "./live.js";
 import { _ } from "./messages.js";
 import { Pages } from "./pages.js";
+import { Place } from "./place.js";
 import { Recent } from "./recent.js";
 import { Review } from "./review.js";
 import { SaveQueue } from "./save_queue.js";
@@ -20,11 +22,11 @@ import { Stopwatch } from "./stopwatch.js";
 import { Tiles } from "./tiles.js";
 import { toast } from "./toast.js";
 import { setSize, showActions, showClassifier, showEmbedding, showLiveState, showRange, showSaveState, showWaiting } from "./toolbar.js";
+import { View } from "./view.js";
 import { Zoom } from "./zoom.js";
 
 const grid = document.getElementById("grid");
 const scroller = document.getElementById("scroller");
-const help = document.getElementById("keys");
 const filters = document.getElementById("filters");
 const { project } = grid.dataset;
 
@@ -48,6 +50,10 @@ const pages = new Pages({ tiles, selection, queue, form: filters, scroller, onPa
 const parts = { project, tiles, selection, pages, labeller };
 const review = new Review({ ...parts, onChange: update });
 const batches = new Batches({ ...parts, bar: document.getElementById("batch-bar"), review });
+
+const keySheet = new KeySheet(document.getElementById("keys"), project);
+const view = new View(document.getElementById("view-menu"));
+const place = new Place({ tiles, selection, pages });
 
 let updateAsked = false;
 
@@ -75,6 +81,7 @@ function pageChanged() {
   showWaiting(grid.dataset);
   // The server's counts cannot know what is still on its way.
   for (const entry of queue.entries) classes.adjust(entry.changes);
+  place.remember();
   update();
 }
 
@@ -119,16 +126,6 @@ function acceptPage() {
   else labeller.accept(tiles.all());
 }
 
-function toggleHelp() {
-  if (help.open) help.close();
-  else help.showModal();
-}
-
-function toggleZoom() {
-  if (zoom.isOpen) zoom.close();
-  else zoom.open(selection.targets()[0] ?? selection.focused);
-}
-
 const anyDialog = () => document.querySelector("dialog[open]") !== null;
 /** A dialog that is not about cells. */
 const sheetOpen = () => document.querySelector("dialog.sheet[open]:not(.zoom)") !== null;
@@ -142,8 +139,8 @@ listen({
   remove: () => (sheetOpen() ? false : actByKey((targets) => labeller.remove(targets))),
   undo: () => { labeller.undo(); zoom.paint(); },
   redo: () => { labeller.redo(); zoom.paint(); },
-  zoom: () => (sheetOpen() ? false : toggleZoom()),
-  help: toggleHelp,
+  zoom: (argument, event) => (sheetOpen() ? false : zoom.press(selection.targets()[0] ?? selection.focused, event)),
+  help: () => keySheet.toggle(),
   recent: () => (recent.dialog.open || !anyDialog() ? void recent.toggle() : false),
   escape: outsideDialogs(() => selection.clear()),
   selectAll: outsideDialogs(() => selection.all()),
@@ -164,6 +161,11 @@ listen({
   nextPage: outsideDialogs(() => pages.next()),
   smaller: outsideDialogs(() => setSize(-1)),
   larger: outsideDialogs(() => setSize(1)),
+  darker: () => view.change("brightness", -1),
+  brighter: () => view.change("brightness", 1),
+  flatter: () => view.change("contrast", -1),
+  crisper: () => view.change("contrast", 1),
+  neutral: () => view.reset(),
 });
 
 const buttons = {
@@ -182,7 +184,8 @@ const buttons = {
   "page-wrong": () => review.wrong(),
   "accept-until": () => review.acceptUntil(),
   "next-batch": () => batches.next(),
-  keys: toggleHelp,
+  keys: () => keySheet.toggle(),
+  neutral: () => view.reset(),
 };
 
 document.addEventListener("click", (event) => {
@@ -195,7 +198,7 @@ document.getElementById("classes").addEventListener("click", (event) => {
   const button = event.target.closest(".class-button");
   if (!button) return;
   if (!selection.size) {
-    toast(_("Select cells first: click them, drag around them, or press Ctrl+A."));
+    toast(withKeys(_("Select cells first: click them, drag around them, or press Ctrl A.")));
     return;
   }
   labeller.assign(selection.selected, button.dataset.classCode);

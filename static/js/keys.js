@@ -1,42 +1,55 @@
 /**
- * Which key does what on the labelling page.
+ * Which key does what on the labelling page. The server says it (app/predictions/keys.py), with the texts to print.
  * @module keys
  */
 
-const TEXT_INPUT = "input:not([type='checkbox'], [type='radio']), textarea, select, [contenteditable]";
-
-const WITH_CONTROL = { a: "selectAll", z: "undo", y: "redo" };
-const WITH_SHIFT = {
-  A: "acceptPage",
-  B: "second",
-  C: "conflicts",
-  E: "selectUntil",
-  F: "pageWrong",
-  H: "recent",
-  J: "pageRight",
-  K: "keep",
-  N: "nextBatch",
-  Q: "audit",
-  R: "review",
-  S: "similar",
-  U: "acceptUntil",
-  V: "adjudicate",
-};
-const PLAIN = {
-  Enter: "accept",
-  " ": "zoom",
-  Backspace: "remove",
-  Delete: "remove",
-  Escape: "escape",
-  PageUp: "previousPage",
-  PageDown: "nextPage",
-  "?": "help",
-  "[": "smaller",
-  "]": "larger",
-};
+const TEXT_INPUT = "input:not([type='checkbox'], [type='radio'], [type='range']), textarea, select, [contenteditable]";
 const MOVES = new Set(["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Home", "End"]);
+/** Keys that have their meaning everywhere and cannot be given to another command. */
+const FIXED = { Escape: "escape", "?": "help" };
 /** Keys that buttons and links need for themselves while they have focus. */
 const OF_CONTROLS = new Set(["Enter", " "]);
+const MODIFIERS = new Set(["Shift", "Control", "Alt", "Meta", "AltGraph", "CapsLock", "Dead", "Process"]);
+
+let sheet = {}; // command -> {keys, texts, default, words, own}
+let commands = new Map(); // key -> command
+
+/**
+ * Take over what the server says, and print it wherever a key stands.
+ * @param {Record<string, {keys: string[], texts: string[], default: string, own: boolean}>} told
+ */
+export function useKeys(told) {
+  sheet = told;
+  commands = new Map(Object.entries(sheet).flatMap(([name, { keys }]) => keys.map((key) => [key, name])));
+  for (const place of document.querySelectorAll("[data-key-of]")) place.textContent = sheet[place.dataset.keyOf].texts[0] ?? "";
+  for (const link of document.querySelectorAll("[data-titled]")) {
+    link.title = `${link.getAttribute("aria-label")} (${sheet[link.dataset.titled].texts[0] ?? "–"})`;
+  }
+}
+
+/** @returns {string} a sentence that names keys as they are by default, with the keys in force @param {string} sentence */
+export function withKeys(sentence) {
+  const changed = Object.values(sheet).filter(({ own }) => own);
+  const texts = new Map(changed.map(({ default: text, texts: [now] }) => [text, now ?? "–"]));
+  const found = [...texts.keys()].map((text) => RegExp.escape?.(text) ?? text.replace(/[[\].]/g, "\\$&"));
+  return found.length ? sentence.replace(new RegExp(found.join("|"), "g"), (text) => texts.get(text)) : sentence;
+}
+
+/**
+ * @param {KeyboardEvent} event
+ * @returns {string} the name of a press: "n", "Shift+N", "Ctrl+Z", "Space"; empty where it is none of ours
+ */
+export function keyOf(event) {
+  const { key, shiftKey } = event;
+  const alternate = event.getModifierState("AltGraph");
+  if (MODIFIERS.has(key) || (event.altKey && !alternate)) return "";
+  const control = (event.ctrlKey || event.metaKey) && !alternate;
+  const letter = /^\p{L}$/u.test(key);
+  const name = key === " " ? "Space" : letter && (shiftKey || control) ? key.toUpperCase() : letter ? key.toLowerCase() : key;
+  // Which signs need Shift differs from keyboard to keyboard.
+  const shift = shiftKey && (letter || name.length > 1);
+  return `${control ? "Ctrl+" : ""}${shift ? "Shift+" : ""}${name}`;
+}
 
 /**
  * The command a key press means.
@@ -44,26 +57,18 @@ const OF_CONTROLS = new Set(["Enter", " "]);
  * @returns {[name: string, argument?: any]|null}
  */
 export function commandOf(event) {
-  const { key, shiftKey } = event;
-  if (event.altKey && !event.getModifierState("AltGraph")) return null;
-  if ((event.ctrlKey || event.metaKey) && !event.getModifierState("AltGraph")) {
-    const name = WITH_CONTROL[key.toLowerCase()];
-    if (!name) return null;
-    return [name === "undo" && shiftKey ? "redo" : name];
-  }
-  if (MOVES.has(key)) return ["move", { key, extend: shiftKey }];
-  if (PLAIN[key]) return [PLAIN[key]];
-  if (shiftKey && WITH_SHIFT[key]) return [WITH_SHIFT[key]];
-  // Digits need Shift on some keyboards, letters with Shift are kept for commands.
-  if (key.length === 1 && !(shiftKey && /\p{L}/u.test(key))) return ["classKey", key];
-  return null;
+  const key = keyOf(event);
+  if (!event.ctrlKey && !event.metaKey && !event.altKey && MOVES.has(event.key)) return ["move", { key: event.key, extend: event.shiftKey }];
+  const name = FIXED[key] ?? commands.get(key);
+  if (name) return [name];
+  return key.length === 1 ? ["classKey", key] : null;
 }
 
 /**
  * Listen to the whole page, except where something is typed.
- * @param {Record<string, (argument?: any) => boolean|void>} commands those that return false leave the key to the browser
+ * @param {Record<string, (argument?: any, event?: KeyboardEvent) => boolean|void>} acts those that return false leave the key to the browser
  */
-export function listen(commands) {
+export function listen(acts) {
   document.addEventListener("keydown", (event) => {
     const { target } = event;
     if (event.defaultPrevented || event.isComposing || target.closest?.(TEXT_INPUT)) return;
@@ -71,6 +76,6 @@ export function listen(commands) {
     const command = commandOf(event);
     if (!command) return;
     const [name, argument] = command;
-    if (commands[name](argument) !== false) event.preventDefault();
+    if (acts[name](argument, event) !== false) event.preventDefault();
   });
 }

@@ -7,6 +7,7 @@
  * come one by one.
  */
 import { postJson, uuid } from "./api.js";
+import { withKeys } from "./keys.js";
 import { _, number } from "./messages.js";
 import { cellId } from "./tiles.js";
 import { toast } from "./toast.js";
@@ -47,7 +48,7 @@ export class Review {
     this.labeller.assign(this.#standing(), this.grid.dataset.review, "accepted");
     this.selection.clear();
     if (this.pages.nextUrl) this.pages.next();
-    else toast(_("This was the last page. ⇧ R reviews the next class."), { kind: "success" });
+    else toast(withKeys(_("This was the last page. ⇧ R reviews the next class.")), { kind: "success" });
   }
 
   /** The page is right: so is what lies before it. Look further on, or half-way to the border. */
@@ -66,7 +67,7 @@ export class Review {
   /** Accept all predictions up to the end of the last page that was right, as one step. */
   async acceptUntil() {
     const { right, exceptions } = this.#state;
-    if (!this.active || !right) return toast(_("Nothing is known to be right yet: ⇧ J says a page is."));
+    if (!this.active || !right) return toast(withKeys(_("Nothing is known to be right yet: ⇧ J says a page is.")));
     const action = uuid();
     try {
       const body = { action, stop: right, exceptions, seconds: this.labeller.stopwatch?.take() };
@@ -76,7 +77,7 @@ export class Review {
     }
     this.labeller.history.record({ action, changes: [], bulk: right });
     const values = { count: number(right), code: this.grid.dataset.review };
-    toast(_("Accepting %(count)s cells as %(code)s. Ctrl Z takes all of it back.", values), { kind: "success" });
+    toast(withKeys(_("Accepting %(count)s cells as %(code)s. Ctrl Z takes all of it back.", values)), { kind: "success" });
     return this.pages.openAt(right);
   }
 
@@ -126,7 +127,7 @@ export class Review {
   }
 
   #judge(verdict) {
-    if (!this.active) return void toast(_("This is for reviews: ⇧ R begins one."));
+    if (!this.active) return void toast(withKeys(_("This is for reviews: ⇧ R begins one.")));
     const { next, ...state } = verdict(this.#state);
     const total = Number(this.grid.dataset.total);
     this.#remember(state);
@@ -136,7 +137,7 @@ export class Review {
     if (state.right >= end) place = state.right;
     else if (place >= end) place = Math.max(state.right, end - this.#size);
     if (place >= total) {
-      toast(_("Right to the end: ⇧ U accepts them all."), { kind: "success" });
+      toast(withKeys(_("Right to the end: ⇧ U accepts them all.")), { kind: "success" });
       return void this.onChange();
     }
     return void this.pages.openAt(place);

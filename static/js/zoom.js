@@ -15,6 +15,10 @@ function described(code, accepted, by) {
     : _("%(code)s, labelled by %(by)s", { code, by });
 }
 
+const HOLD_MS = 300; // a shorter press leaves it open
+const TOUCH_MS = 500;
+const TOUCH_MOVES = 10; // pixels after which a finger scrolls
+
 /** The zoom dialog. */
 export class Zoom {
   /**
@@ -31,6 +35,8 @@ export class Zoom {
     });
     dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
     tiles.grid.addEventListener("dblclick", (event) => this.open(event.target.closest(".tile")));
+    tiles.grid.addEventListener("pointerdown", (event) => event.pointerType === "touch" && this.#touch(event));
+    tiles.grid.addEventListener("contextmenu", (event) => event.pointerType === "touch" && event.preventDefault());
   }
 
   /** @returns {boolean} */
@@ -43,7 +49,38 @@ export class Zoom {
     if (!tile) return;
     this.tile = tile;
     this.paint();
-    if (!this.dialog.open) this.dialog.showModal();
+    if (this.dialog.open) return;
+    this.dialog.showModal();
+    this.dialog.focus(); // not its button: Enter is meant for the cell
+  }
+
+  /** A key press opens or closes it; held for longer, it is open as long. @param {HTMLElement|null} tile @param {KeyboardEvent} event */
+  press(tile, event) {
+    if (event.repeat) return;
+    if (this.isOpen) return void this.close();
+    this.open(tile);
+    const release = (up) => {
+      if (up.code !== event.code) return;
+      removeEventListener("keyup", release);
+      if (this.isOpen && up.timeStamp - event.timeStamp > HOLD_MS) this.close();
+    };
+    addEventListener("keyup", release);
+  }
+
+  /** A long touch opens it; it stays, for the finger covers the cell. */
+  #touch(begun) {
+    const { grid } = this.tiles;
+    const end = new AbortController();
+    const timer = setTimeout(() => {
+      end.abort();
+      // The click that follows must not select the cell.
+      grid.addEventListener("click", (event) => event.stopImmediatePropagation(), { capture: true, once: true, signal: AbortSignal.timeout(TOUCH_MS) });
+      this.open(begun.target.closest(".tile"));
+    }, TOUCH_MS);
+    const cancel = () => { clearTimeout(timer); end.abort(); };
+    const moved = (event) => Math.hypot(event.clientX - begun.clientX, event.clientY - begun.clientY) > TOUCH_MOVES;
+    for (const name of ["pointerup", "pointercancel"]) addEventListener(name, cancel, { signal: end.signal });
+    addEventListener("pointermove", (event) => moved(event) && cancel(), { signal: end.signal });
   }
 
   /** Close it. */
@@ -66,6 +103,7 @@ export class Zoom {
     const image = this.dialog.querySelector("#zoom-image");
     const url = `/cells/${cellId(this.tile)}/image`;
     if (image.getAttribute("src") !== url) image.src = url;
+    this.#showField();
     image.alt = _("Cell %(name)s", { name });
     put("#zoom-title", name);
     put("#zoom-label", code && described(code, source === "accepted", by));
@@ -73,5 +111,13 @@ export class Zoom {
     put("#zoom-novelty", novelty && number(novelty, 2));
     put("#zoom-slide", slide);
     put("#zoom-why", why);
+  }
+
+  /** The field around the cell, where the tile names its picture. */
+  #showField() {
+    const { field } = this.tile.dataset;
+    const figure = this.dialog.querySelector("#zoom-field");
+    figure.hidden = !field;
+    if (field) figure.querySelector("img").src = field;
   }
 }
