@@ -10,6 +10,7 @@ from app import messages, rest, rest_docs, security
 from app.accounts import pages as accounts
 from app.annotations import api as annotations_api
 from app.annotations import pages as annotations
+from app.annotations import team_pages
 from app.cells import api as cells_api
 from app.cells import pages as cells
 from app.classifiers import api as classifiers_api
@@ -39,6 +40,7 @@ PAGES = (
     slides,
     cells,
     annotations,
+    team_pages,
     classifiers,
     predictions,
     readings,

@@ -19,7 +19,7 @@ SCAN = re.compile(
 )  # which holds only what is not unpacked yet
 PAGES = (
     "cells", "cells?order=novel&labelled=no", "cells/state?ids=1,2,3", "predictions", "slides", "slides/1", "classes",
-    "classifiers", "audit", "annotations.csv", "predictions.csv",
+    "classifiers", "audit", "team", "annotations.csv", "predictions.csv",
 )  # fmt: skip
 REST = (
     "projects/1", "slides/1", "slides/1/cells", "cells/1", "jobs/1", "projects/1/predictions", "projects/1/classifiers",

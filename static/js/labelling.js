@@ -148,7 +148,6 @@ export class Labeller {
     const changes = how === "redo" ? step.changes : step.changes.map(({ cell_id, before, after }) => ({ cell_id, before: after, after: before }));
     const shown = this.#paint(changes);
     if (!step.reading) this.classes.adjust(changes);
-    this.stopwatch?.take(); // the next decision begins now
     this.queue.push({ action: uuid(), step: step.action, source: how, reading: step.reading, changes, cells: step.bulk ?? changes.length });
     if (changes.length && !shown) toast(`${DONE[how](changes.length)} ${_("They are on another page.")}`);
   }

@@ -91,7 +91,7 @@ def test_the_list_shows_what_one_may_open(client: TestClient, sign_in: SignIn) -
     assert "New project" in page
 
 
-PAGES = ("", "/classes", "/classes.css", "/settings", "/audit", "/scanners")
+PAGES = ("", "/team", "/classes", "/classes.css", "/settings", "/audit", "/scanners")
 CHANGES = {
     "/classes": {"code": "X", "name": "X"},
     "/classes/{class_id}": {"code": "X", "name": "X", "version": "1"},
