@@ -34,8 +34,12 @@ export class Zoom {
       this.tile = null;
     });
     dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
-    tiles.grid.addEventListener("dblclick", (event) => this.open(event.target.closest(".tile")));
-    tiles.grid.addEventListener("pointerdown", (event) => event.pointerType === "touch" && this.#touch(event));
+    let byTouch = false; // two quick taps select and deselect
+    tiles.grid.addEventListener("pointerdown", (event) => {
+      byTouch = event.pointerType === "touch";
+      if (byTouch) this.#touch(event);
+    });
+    tiles.grid.addEventListener("dblclick", (event) => byTouch || this.open(event.target.closest(".tile")));
     tiles.grid.addEventListener("contextmenu", (event) => event.pointerType === "touch" && event.preventDefault());
   }
 
@@ -73,14 +77,20 @@ export class Zoom {
     const end = new AbortController();
     const timer = setTimeout(() => {
       end.abort();
-      // The click that follows must not select the cell.
-      grid.addEventListener("click", (event) => event.stopImmediatePropagation(), { capture: true, once: true, signal: AbortSignal.timeout(TOUCH_MS) });
+      this.#swallowClick();
       this.open(begun.target.closest(".tile"));
     }, TOUCH_MS);
     const cancel = () => { clearTimeout(timer); end.abort(); };
     const moved = (event) => Math.hypot(event.clientX - begun.clientX, event.clientY - begun.clientY) > TOUCH_MOVES;
     for (const name of ["pointerup", "pointercancel"]) addEventListener(name, cancel, { signal: end.signal });
     addEventListener("pointermove", (event) => moved(event) && cancel(), { signal: end.signal });
+  }
+
+  /** A click that still belongs to the long touch must neither select the cell nor close the dialog. */
+  #swallowClick() {
+    const next = new AbortController();
+    addEventListener("pointerdown", () => next.abort(), { capture: true, once: true });
+    addEventListener("click", (event) => { event.stopPropagation(); event.preventDefault(); }, { capture: true, signal: AbortSignal.any([next.signal, AbortSignal.timeout(TOUCH_MS)]) });
   }
 
   /** Close it. */
