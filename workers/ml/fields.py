@@ -64,7 +64,7 @@ def open_field(path: Path) -> Field:
         if openslide.OpenSlide.detect_format(path):
             return _Slide(openslide.OpenSlide(path))
     except openslide.OpenSlideError as error:
-        raise BadImage(f"damaged: {error}") from error
+        raise BadImage("damaged: %(error)s", error=error) from error
     if path.stat().st_size > 4 * MAX_PIXELS:
         raise BadImage("too large to be read at once, and not a slide in tiles")
     return _Decoded(decode(path.read_bytes()).pixels)

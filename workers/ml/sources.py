@@ -31,9 +31,9 @@ class Source:
                 data = file.read(MAX_BYTES + 1)
         # RuntimeError is zipfile's for encrypted members.
         except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-            raise BadImage(f"cannot be read: {error}") from error
+            raise BadImage("cannot be read: %(error)s", error=error) from error
         if len(data) > MAX_BYTES:
-            raise BadImage(f"more than {MAX_BYTES // 2**20} MB")
+            raise BadImage("more than %(most)s MB", most=MAX_BYTES // 2**20)
         return data
 
 
