@@ -7,6 +7,7 @@ installation, whose files win; it is read once, at the start. docs/languages.md 
 import re
 from contextvars import ContextVar
 from dataclasses import dataclass
+from datetime import date
 from functools import cached_property, lru_cache
 from gettext import GNUTranslations, NullTranslations
 from io import BytesIO
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from babel import Locale, UnknownLocaleError, negotiate_locale
+from babel.dates import format_date
 from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import PoFileError, read_po
@@ -155,6 +157,12 @@ def number(value: float, digits: int = 0) -> str:
 def decimal(value: float) -> str:
     """Return a number with as many digits behind the decimal sign as it has, at most six."""
     return format_decimal(value, "#,##0.######", language().locale)
+
+
+def day(value: date) -> str:
+    """Return a day as its reader writes it; English keeps the international form, 2026-11-22."""
+    found = language()
+    return value.isoformat() if found.tag == ENGLISH else format_date(value, "medium", found.locale)
 
 
 def percent(share: float, digits: int = 0) -> str:

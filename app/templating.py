@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from jinja2_fragments import render_block
 from markupsafe import Markup, escape
 
-from app.language import _, decimal, language, ngettext, number, percent, stored
+from app.language import _, day, decimal, language, ngettext, number, percent, stored
 from app.messages import script_address
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
@@ -39,6 +39,7 @@ def environment() -> Environment:
     env.filters["count"] = number
     env.filters["decimal"] = decimal
     env.filters["stored"] = stored
+    env.filters["day"] = day
     env.filters["moment"] = _moment
     env.filters["code"] = lambda text: Markup(CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped before
     return env

@@ -11,10 +11,11 @@ from babel.messages.catalog import Catalog, Message
 from babel.messages.pofile import read_po
 from fastapi.testclient import TestClient
 
+from app.db import now
 from app.language import LOCALES, asked_for, languages
 from app.models import User
 from tests.browsing import submit
-from tests.factories import make_user
+from tests.factories import make_project, make_user
 
 SignIn = Callable[[User], TestClient]
 ROOT = Path(__file__).parent.parent
@@ -145,3 +146,12 @@ def test_a_file_that_is_no_catalogue_is_named_at_the_start(own_languages: Path, 
         languages()
     (own_languages / name).unlink()
     assert list(languages()) == ["en", "de"]
+
+
+def test_days_are_written_as_their_reader_does(sign_in: SignIn) -> None:
+    manager, project = make_user("manager"), make_project()
+    client = sign_in(manager)
+    today = now().date()
+    assert f"to {today.isoformat()}" in client.get(f"/projects/{project.id}/team").text
+    client.headers["Accept-Language"] = "de"
+    assert f"bis {today:%d.%m.%Y}" in client.get(f"/projects/{project.id}/team").text

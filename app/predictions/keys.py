@@ -33,7 +33,7 @@ COMMANDS: dict[str, tuple[tuple[str, ...], str]] = {
     "adjudicate": (("Shift+V",), N_("Settle what was not read alike")),
     "remove": (("Backspace", "Delete"), N_("Remove the label")),
     "undo": (("Ctrl+Z",), N_("Undo, any number of steps")),
-    "redo": (("Ctrl+Y", "Ctrl+Shift+Z"), N_("Redo")),
+    "redo": (("Ctrl+Y", "Ctrl+Shift+Z"), N_("Do again what was undone")),
     "recent": (("Shift+H",), N_("Your recent actions: undo any of them")),
     "zoom": (("Space",), N_("Look at the cell in large; while the key is held, or until it is pressed again")),
     "selectAll": (("Ctrl+A",), N_("Select the page")),
