@@ -82,7 +82,13 @@ def shown_source(source: str) -> str:
 
 def tell(session: Session, act: Act, items: Sequence[dict[str, Any]]) -> None:
     """Tell everybody which cells have which label now."""
-    payload = {"action": act.action, "by": act.by.name, "source": shown_source(act.source), "items": items}
+    payload = {
+        "action": act.action,
+        "by": act.by.name,
+        "source": shown_source(act.source),
+        "unseen": act.source == "reviewed",
+        "items": items,
+    }
     events.publish(session, act.project.id, "labels", payload)
 
 

@@ -10,6 +10,7 @@ from app.models import Classifier
 
 POINTS = 200  # versions on the learning curve
 WORTH = 0.005  # recall that ten labels should bring to be worth them
+WIDE = 0.1  # a 95 % interval of recall wider than this says too little to stop before TARGET labels
 TARGET = 50  # labels per class the meter counts towards: what the paper's method needs
 
 
@@ -30,8 +31,12 @@ def meter(metrics: dict[str, Any]) -> dict[str, dict[str, float | None]]:
     }
 
 
-def advice(figures: dict[str, dict[str, float | None]], labels: dict[str, int]) -> str:
-    """Say in one sentence where to go on labelling and where to stop. `labels` counts those of every class."""
+def advice(figures: dict[str, dict[str, Any]], labels: dict[str, int]) -> str:
+    """Say in a sentence or two where to go on labelling and where to stop. `labels` counts those of every class.
+
+    A class has enough when ten more labels would likely add less than WORTH to its recall, and it has TARGET labels or
+    an interval of recall no wider than WIDE: few labels that are all right prove little.
+    """
     none = [code for code, count in labels.items() if count == 0]
     if none:
         return _("No label yet: %(codes)s.", codes=", ".join(none))
@@ -39,17 +44,37 @@ def advice(figures: dict[str, dict[str, float | None]], labels: dict[str, int]) 
     if len(gains) < len(labels):
         few = [code for code in labels if code not in gains]
         return _("Too few labels to say what more would bring: %(codes)s.", codes=", ".join(few))
+    width = {code: figures[code]["high"] - figures[code]["low"] for code in gains}
+    unsure = [code for code in gains if labels[code] < TARGET and width[code] > WIDE]
+    done = [code for code, gain in gains.items() if gain < WORTH and code not in unsure]
     best = max(gains, key=lambda code: gains[code])
-    done = [code for code, gain in gains.items() if gain < WORTH and labels[code] >= TARGET]
-    if gains[best] < WORTH:
+    if gains[best] < WORTH and not unsure:
         return _("More labels would hardly help: ten more of any class add less than half a point.")
-    sentence = _(
+    sentence = _go_on(best, gains[best]) if gains[best] >= WORTH else _still_unsure(unsure, width, figures, labels)
+    return f"{sentence} {_('Enough of %(codes)s.', codes=', '.join(done))}" if done else sentence
+
+
+def _go_on(code: str, gain: float) -> str:
+    return _(
         "Go on with %(code)s: ten more labels would likely add %(points)s points to its recall.",
-        code=best,
-        points=number(100 * gains[best], 1),
+        code=code,
+        points=number(100 * gain, 1),
     )
-    enough = _("Enough of %(codes)s.", codes=", ".join(done))
-    return f"{sentence} {enough}" if done else sentence
+
+
+def _still_unsure(
+    codes: list[str], width: dict[str, float], figures: dict[str, dict[str, Any]], labels: dict[str, int]
+) -> str:
+    widest = max(codes, key=lambda code: width[code])
+    return _(
+        "Go on with %(code)s: from %(labels)s labels its recall may be anywhere from %(low)s to %(high)s %%. "
+        "Below %(target)s labels that is too uncertain to stop.",
+        code=widest,
+        labels=number(labels[widest]),
+        low=number(100 * figures[widest]["low"]),
+        high=number(100 * figures[widest]["high"]),
+        target=TARGET,
+    )
 
 
 def learning_curve(session: Session, project_id: int) -> list[dict[str, float]]:

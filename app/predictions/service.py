@@ -31,9 +31,13 @@ def classes_by_code(session: Session, project_id: int) -> dict[str, CellClass]:
 
 
 def class_rows(columns: Columns, classes: dict[str, CellClass], classifier: Classifier | None) -> list[dict[str, Any]]:
-    """Return each class with how many cells carry it and how many are predicted to be it."""
+    """Return each class with how many cells carry it and how many are predicted to be it.
+
+    `seen` counts those among `count` that somebody labelled after seeing the cell, from which alone a fit learns.
+    """
     highest = max((item.id for item in classes.values()), default=0)
     counts = np.bincount(columns.class_ids, minlength=highest + 1).tolist()
+    seen = np.bincount(columns.class_ids[~columns.unseen], minlength=highest + 1).tolist()
     codes = {cell_class.id: code for code, cell_class in classes.items()}
     predicted = classifier.predicted if classifier else {}
     return [
@@ -46,6 +50,7 @@ def class_rows(columns: Columns, classes: dict[str, CellClass], classifier: Clas
             "parent_id": item.parent_id,
             "parent_code": codes.get(item.parent_id) if item.parent_id else None,
             "count": counts[item.id],
+            "seen": seen[item.id],
             "predicted_count": predicted.get(code, 0),
         }
         for code, item in classes.items()

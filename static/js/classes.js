@@ -62,12 +62,14 @@ export class ClassPanel {
 
   /**
    * Take over the server's counts.
-   * @param {Map<string, {labels: number, predicted: number|undefined}>} counts by class code
+   * @param {Map<string, {labels: number, predicted: number|undefined, unseen: number}>} counts by class code
    */
   set(counts) {
-    for (const [code, { labels, predicted }] of counts) {
+    for (const [code, { labels, predicted, unseen }] of counts) {
       if (!this.#counts.has(code)) continue;
       this.#counts.set(code, labels);
+      const line = this.#buttons.get(code).querySelector(".class-unseen");
+      line.textContent = unseen ? _("+%(count)s accepted unseen", { count: number(unseen) }) : "";
       this.#paint(code);
       if (predicted === undefined) continue;
       const link = this.list.querySelector(`[data-predicted-count="${CSS.escape(code)}"]`);
@@ -118,17 +120,17 @@ export class ClassPanel {
 }
 
 /**
- * Read `data-counts` of the grid: `CODE=labels.predicted` separated by spaces, codes percent-encoded.
+ * Read `data-counts` of the grid: `CODE=labels.predicted.unseen` separated by spaces, codes percent-encoded.
  * @param {string} text
  * @param {boolean} scored whether a classifier has made the predictions
- * @returns {Map<string, {labels: number, predicted: number|undefined}>}
+ * @returns {Map<string, {labels: number, predicted: number|undefined, unseen: number}>}
  */
 export function parseCounts(text, scored) {
   return new Map(
     text.trim().split(/\s+/).filter(Boolean).map((part) => {
       const at = part.lastIndexOf("=");
-      const [labels, predicted] = part.slice(at + 1).split(".").map(Number);
-      return [decodeURIComponent(part.slice(0, at)), { labels, predicted: scored ? predicted : undefined }];
+      const [labels, predicted, unseen] = part.slice(at + 1).split(".").map(Number);
+      return [decodeURIComponent(part.slice(0, at)), { labels, predicted: scored ? predicted : undefined, unseen }];
     }),
   );
 }

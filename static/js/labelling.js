@@ -84,7 +84,7 @@ export class Labeller {
   }
 
   /** Show labels of other people, and of our other tabs. @param {{by: string, source?: string, items: object[]}} event */
-  receive({ by, source, items }) {
+  receive({ by, source, items, unseen = false }) {
     const changes = [];
     for (const item of items) {
       if (this.queue.isPending(item.cell_id)) continue;
@@ -93,7 +93,7 @@ export class Labeller {
       changes.push({ cell_id: item.cell_id, before: tile ? annotation(tile) : NONE, after });
       if (tile) paintAnnotation(tile, after);
     }
-    this.classes.adjust(changes);
+    if (!unseen) this.classes.adjust(changes); // the server's next counts have them apart
   }
 
   /** A step was saved; cells that someone else labelled meanwhile were left alone. */

@@ -1,6 +1,7 @@
 """Labels that others contradict, and what the meter says, through HTTP with the fake encoder."""
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
@@ -94,9 +95,17 @@ def test_the_meter_says_what_is_known_and_where_to_go_on(
     assert shown["advice"] == "Too few labels to say what more would bring: NGS, LYT."
     assert "Learning curve" not in client.get(overview).text
 
-    label(client, project, {cell: code for code, some in cells.items() for cell in some[4:30]})
+    label(client, project, {cell: code for code, some in cells.items() for cell in some[4:10]})
     work()
     shown = grid_of(client, page).page
-    assert json.loads(shown["meter"])["NGS"]["gain"] == 0
+    meter = json.loads(shown["meter"])["NGS"]
+    assert (meter["recall"], meter["gain"]) == (1, 0)
+    words = r"Go on with (NGS|LYT): from 10 labels its recall may be anywhere from 78 to 100 %\. Below 50 labels"
+    assert re.match(words, shown["advice"])
+
+    label(client, project, {cell: code for code, some in cells.items() for cell in some[10:30]})
+    work()
+    shown = grid_of(client, page).page
+    assert json.loads(shown["meter"])["NGS"]["low"] > 0.9
     assert shown["advice"] == "More labels would hardly help: ten more of any class add less than half a point."
     assert "Learning curve" in client.get(overview).text

@@ -93,6 +93,8 @@ def test_accepting_to_a_place_is_one_step_leaves_other_labels_and_teaches_nothin
     with reading() as session:
         labels = session.scalars(select(Classifier.labels).order_by(Classifier.id.desc())).first()
     assert labels == LABELLED + 1
+    counts = grid_of(client, f"/projects/{project.id}/cells").page["counts"].split()
+    assert next(count for count in counts if count.startswith("NGS=")).endswith(".597")
 
     sign_in(factories.make_user(member_of=project, name="Grace"))
     label(client, project, {review.ids[5]: "MON"})
