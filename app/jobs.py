@@ -26,6 +26,8 @@ QUEUE_OF = {
     "encoders.embed_missing": "slides",
     "demo.seed": "slides",
     "cells.embed": "embed",
+    "maps.lay_out": "train",
+    "maps.extend": "train",
 }
 MAX_ATTEMPTS = 5
 EMBED_BATCH = 256  # cells per embedding job: a few seconds of work, so progress moves and little is repeated
@@ -127,6 +129,21 @@ def labelling(session: Session, project_id: int) -> bool:
     kinds = ("annotations.accept", "annotations.undo")
     unfinished = Job.kind.in_(kinds) & Job.state.in_(("queued", "running"))
     return session.scalar(select(Job.id).where(Job.project_id == project_id, unfinished).limit(1)) is not None
+
+
+def lay_out_map(session: Session, project_id: int) -> int:
+    """Lay the cells of a project out on a plane, in place of its present map."""
+    return _add(session, "maps.lay_out", project_id, {}, map_key(project_id))
+
+
+def map_key(project_id: int) -> str:
+    """Return the key of the job that lays out a project."""
+    return f"map:{project_id}"
+
+
+def extend_map(session: Session, project_id: int) -> int:
+    """Place cells that came since on the map of their project; what lies there keeps its place."""
+    return _add(session, "maps.extend", project_id, {}, f"extend-map:{project_id}")
 
 
 def seed_demo(session: Session) -> int:

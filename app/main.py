@@ -19,6 +19,7 @@ from app.config import get_settings
 from app.db import connect
 from app.error_pages import install_error_pages
 from app.language import ReaderLanguage, languages
+from app.maps import pages as maps
 from app.predictions import api as predictions_api
 from app.predictions import pages as predictions
 from app.predictions import results_api
@@ -44,6 +45,7 @@ PAGES = (
     classifiers,
     predictions,
     readings,
+    maps,
     live,
     jobs_pages,
     messages,

@@ -8,7 +8,7 @@ from time import monotonic
 
 STOP_SECONDS = 5.0  # time a child has to finish its job when the server stops
 PAUSE_MOST = 10.0  # seconds between two starts of a child that keeps dying
-QUEUES = ("fit", "slides", "embed")
+QUEUES = ("fit", "slides", "embed", "train")
 
 log = logging.getLogger(__name__)
 

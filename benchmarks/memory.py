@@ -21,7 +21,7 @@ class Memory:
     def _watch(self) -> None:
         while self._running.server is not None:
             pids = {"web": [self._running.server.pid]} | {
-                f"{queue} worker": self._running.workers(queue) for queue in ("fit", "slides", "embed")
+                f"{queue} worker": self._running.workers(queue) for queue in ("fit", "slides", "embed", "train")
             }
             for name, of in pids.items():
                 self.peaks[name] = max([self.peaks.get(name, 0.0), *map(_megabytes, of)])

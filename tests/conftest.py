@@ -82,7 +82,7 @@ def work(installation: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], in
 
     def run_all() -> int:
         count = 0
-        while any(runner.run_next(queue, "test") for queue in ("slides", "embed", "fit")):
+        while any(runner.run_next(queue, "test") for queue in ("slides", "embed", "fit", "train")):
             count += 1
         return count
 

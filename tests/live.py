@@ -85,7 +85,7 @@ class Installation:
         """Start a Celery worker for all queues and the sweeper, as docker-compose.yml does."""
         program = Path(sys.executable).parent / "celery"
         for number, options in enumerate(
-            (["--queues=fit,slides", "--concurrency=2"], ["--queues=embed", "--pool=solo"])
+            (["--queues=fit,slides,train", "--concurrency=2"], ["--queues=embed", "--pool=solo"])
         ):
             worker = [program, "-A", "workers.celery_app", "worker", f"--hostname=w{number}@%h", *options]
             self._start_beside(worker)

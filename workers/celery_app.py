@@ -1,7 +1,7 @@
 """Celery carries job ids; the job table says what they are.
 
 celery -A workers.celery_app worker -Q embed --pool=solo
-celery -A workers.celery_app worker -Q fit,slides --pool=prefork --concurrency=2
+celery -A workers.celery_app worker -Q fit,slides,train --pool=prefork --concurrency=2
 """
 
 import os

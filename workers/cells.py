@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from app import jobs
 from app.db import insert_into, reading
 from app.events import publish
+from app.maps.queries import map_of
 from app.models import Cell, Embedding, Encoder, Image, Job, Project
 from app.models.project import lock
 from app.storage import get_storage
@@ -125,3 +126,5 @@ def _after_batch(task: Task) -> None:
                 encoders.finish_switch(session, task.project_id)
         elif left == 0 or task.job_id % REFIT_EVERY == 0:
             jobs.fit_classifier(session, task.project_id)
+            if map_of(session, project):
+                jobs.extend_map(session, task.project_id)

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from app import jobs
 from app.db import reading
 from app.events import publish
-from app.models import Cell, Embedding, Encoder, Project
+from app.models import Cell, CellMap, Embedding, Encoder, Project
 from app.models.audit import record
 from app.models.project import lock
 from app.storage import get_storage
@@ -67,4 +67,6 @@ def finish_switch(session: Session, project_id: int) -> None:
     )
     project.encoder_id, project.next_encoder_id = following, None
     jobs.fit_classifier(session, project_id)
+    if session.scalar(select(CellMap.id).where(CellMap.project_id == project_id).limit(1)):
+        jobs.lay_out_map(session, project_id)
     publish(session, project_id, "encoder", {"encoder_id": following})

@@ -25,6 +25,8 @@ HANDLERS = {
     "classifiers.fit": "workers.classifiers:fit",
     "demo.seed": "workers.demo:seed",
     "encoders.embed_missing": "workers.encoders:embed_missing",
+    "maps.extend": "workers.maps:extend",
+    "maps.lay_out": "workers.maps:lay_out",
     "slides.unpack": "workers.slides:unpack",
 }
 PROGRESS_EVERY = 0.3  # seconds; a person sees steady movement, the database few writes

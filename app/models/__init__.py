@@ -6,6 +6,7 @@ from app.models.annotation import Annotation, LabelAction
 from app.models.audit import AuditEvent
 from app.models.batch import Batch, Ranking
 from app.models.cell import Cell, Image
+from app.models.cell_map import CellMap
 from app.models.classifier import Classifier
 from app.models.encoder import Embedding, Encoder
 from app.models.idempotency import IdempotencyKey
@@ -22,6 +23,7 @@ __all__ = [
     "Batch",
     "Cell",
     "CellClass",
+    "CellMap",
     "Classifier",
     "Embedding",
     "Encoder",

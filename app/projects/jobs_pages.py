@@ -25,6 +25,8 @@ KINDS = {
     "annotations.undo": N_("Undo labels"),
     "cells.embed": N_("Compute embeddings"),
     "classifiers.fit": N_("Fit classifier and score cells"),
+    "maps.extend": N_("Place new cells on the map"),
+    "maps.lay_out": N_("Lay out the map"),
     "slides.unpack": N_("Unpack upload"),
     "encoders.embed_missing": N_("Move to another encoder"),
     "demo.seed": N_("Make the demo project"),

@@ -79,6 +79,15 @@ export async function getJson(url, options = {}) {
 
 /**
  * @param {string} url
+ * @returns {Promise<ArrayBuffer>} the bytes of the answer
+ * @throws {ApiError}
+ */
+export async function getBytes(url) {
+  return (await send(url, { headers: { Accept: "application/octet-stream" } })).arrayBuffer();
+}
+
+/**
+ * @param {string} url
  * @param {object} body sent as JSON
  * @returns {Promise<any>} the JSON answer
  * @throws {ApiError}

@@ -15,10 +15,10 @@ from tests.live import Browser as Client
 
 AXE = (Path(__file__).parent / "vendor" / "axe-4.14.1.min.js").read_text()
 SERIOUS = ("serious", "critical")
-# A machine without a screen and without the internet: Chromium shall not look for either.
+# A machine without a screen and without the internet: Chromium shall not look for either, and draws WebGL by itself.
 OPTIONS = [
-    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
-    "--disable-sync", "--no-first-run",
+    "--no-sandbox", "--disable-gpu", "--enable-unsafe-swiftshader", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--no-first-run",
 ]  # fmt: skip
 WIDE = {"width": 1280, "height": 800}
 

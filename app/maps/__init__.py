@@ -1,0 +1,1 @@
+"""The map: all cells of a project on a plane, those alike close together."""
