@@ -72,6 +72,7 @@ export function listen(acts) {
   document.addEventListener("keydown", (event) => {
     const { target } = event;
     if (event.defaultPrevented || event.isComposing || target.closest?.(TEXT_INPUT)) return;
+    if (MOVES.has(event.key) && target.type === "range") return;
     if (OF_CONTROLS.has(event.key) && target.closest?.("button, a, summary, [role='button']")) return;
     const command = commandOf(event);
     if (!command) return;

@@ -26,29 +26,35 @@ export class Recent {
   async toggle() {
     if (this.dialog.open) return this.dialog.close();
     this.dialog.showModal(); // at once: the next key is meant for the list
+    this.dialog.focus();
     await this.queue.idle(); // what was done a moment ago stands in it too
-    if (await this.#load()) return this.list.querySelector("button")?.focus();
-    return this.dialog.close();
+    if (!(await this.#load())) this.dialog.close();
+    return undefined;
   }
 
   /** Something was saved: show it if the list is open. */
   async refresh() {
-    if (!this.dialog.open) return;
-    const action = document.activeElement.closest("[data-action]")?.dataset.action;
-    if (await this.#load()) this.list.querySelector(`[data-action="${action}"] button`)?.focus();
+    if (this.dialog.open) await this.#load();
   }
 
   /** @returns {Promise<boolean>} whether the server has answered */
   async #load() {
     try {
       const page = await getFragment(`/projects/${this.project}/actions`);
+      const { activeElement: active } = document;
       this.list.replaceChildren(...page.querySelector("#recent").children);
       relativeTimes(this.list);
+      if (!active.closest("form")) this.#focus(active.closest("[data-action]")?.dataset.action);
       return true;
     } catch (error) {
       toast(error.message, { kind: "error" });
       return false;
     }
+  }
+
+  /** Put the keyboard on the row where it was, or on the first. */
+  #focus(action) {
+    (this.list.querySelector(`[data-action="${action}"] button`) ?? this.list.querySelector("button"))?.focus();
   }
 
   #click(button) {

@@ -233,7 +233,7 @@ def test_the_next_page_is_there_when_the_server_is_not(page: Page, grid: str) ->
 def test_nothing_waits_for_saving(page: Page, own_grid: str) -> None:
     page.goto(f"{own_grid}?order=newest")
     held: list[Route] = []
-    page.route("**/annotations", held.append)  # the server takes its time
+    page.route("**/annotations", lambda route: held.append(route))  # the server takes its time
     label_by_keys(page, 3)
     expect(labelled(page)).to_have_count(3)
     page.keyboard.press("Control+z")
