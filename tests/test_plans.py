@@ -13,18 +13,29 @@ from app import db
 from tests import factories
 from tests.rest.conftest import zip_of
 
-TABLES = "cell|annotation|embedding|image|job|event|upload_part|refusal|audit_event|classifier"
+TABLES = "cell|annotation|label_action|embedding|image|job|event|upload_part|refusal|audit_event|classifier"
 SCAN = re.compile(
     rf"SCAN ({TABLES})\b(?! USING INDEX ix_upload_part_open)"
 )  # which holds only what is not unpacked yet
 PAGES = (
     "cells", "cells?order=novel&labelled=no", "cells/state?ids=1,2,3", "predictions", "slides", "slides/1", "classes",
-    "classifiers", "audit", "team", "annotations.csv", "predictions.csv",
+    "classifiers", "audit", "team", "actions", "annotations.csv", "predictions.csv",
 )  # fmt: skip
 REST = (
     "projects/1", "slides/1", "slides/1/cells", "cells/1", "jobs/1", "projects/1/predictions", "projects/1/classifiers",
     "projects/1/annotations", "projects/1/annotations?current=true", "projects/1/annotations?cell_id=1",
 )  # fmt: skip
+
+
+def label_and_undo(client: TestClient, project: str, work: Callable[[], int]) -> None:
+    items = [{"cell_id": cell, "class": "NGS" if cell % 2 else "LYT"} for cell in range(1, 7)]
+    action = str(uuid4())
+    client.post(f"{project}/annotations", json={"action": action, "items": items})
+    work()
+    for how in ("undo", "redo"):
+        undone = client.post(f"{project}/actions/{action}/{how}", json={"action": str(uuid4())})
+        assert undone.json()["saved"] == 6
+    work()
 
 
 def test_nothing_is_found_by_reading_everything(
@@ -44,9 +55,7 @@ def test_nothing_is_found_by_reading_everything(
     files = {"files": ("cells.zip", io.BytesIO(zip_of(["NGS", "LYT"] * 4)), "application/zip")}
     client.post(f"/slides/{slide.id}/images", files=files, follow_redirects=False)
     work()
-    items = [{"cell_id": cell, "class": "NGS" if cell % 2 else "LYT"} for cell in range(1, 7)]
-    client.post(f"/projects/{project.id}/annotations", json={"action": str(uuid4()), "items": items})
-    work()
+    label_and_undo(client, f"/projects/{project.id}", work)
     token = {"Authorization": f"Bearer {factories.make_token(user)}"}
     answers = [client.get(f"/projects/{project.id}/{path}") for path in PAGES]
     answers += [client.get(path) for path in ("/jobs", "/cells/1/thumbnail")]
