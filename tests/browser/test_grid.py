@@ -109,6 +109,7 @@ def test_the_order_follows_and_what_is_touched_stays(page: Page, grid: str) -> N
     label_by_keys(page, 6)
     expect(page.locator("#grid")).to_have_attribute("data-labels", "6", timeout=SECONDS * 1000)
     page.reload()
+    page.evaluate("document.activeElement.blur()")  # the keyboard is where it was; here the pointer alone touches
     cell = page.locator(f'[data-cell-id="{page.locator(".tile").nth(20).get_attribute("data-cell-id")}"]')
     cell.hover()
     before, place = order(page), cell.bounding_box()
