@@ -29,10 +29,10 @@ export function useKeys(told) {
 
 /** @returns {string} a sentence that names keys as they are by default, with the keys in force @param {string} sentence */
 export function withKeys(sentence) {
-  const changed = Object.values(sheet).filter(({ own }) => own);
+  // Sentences name keys like ⇧ N; a changed "." is no reason to touch their full stops.
+  const changed = Object.values(sheet).filter(({ own, default: text }) => own && text.includes(" "));
   const texts = new Map(changed.map(({ default: text, texts: [now] }) => [text, now ?? "–"]));
-  const found = [...texts.keys()].map((text) => RegExp.escape?.(text) ?? text.replace(/[[\].]/g, "\\$&"));
-  return found.length ? sentence.replace(new RegExp(found.join("|"), "g"), (text) => texts.get(text)) : sentence;
+  return texts.size ? sentence.replace(new RegExp([...texts.keys()].join("|"), "g"), (text) => texts.get(text)) : sentence;
 }
 
 /**

@@ -160,6 +160,7 @@ def test_keys_are_as_by_default_again(page: Page, grid: str) -> None:
     page.goto(f"{grid}?order=newest")
     give_key(page, "nextBatch", "Shift+W")
     expect(page.locator('[data-command="next-batch"] kbd')).to_have_text("⇧ W")
+    assert page.evaluate("import('/static/js/keys.js').then(keys => keys.withKeys('⇧ N goes on.'))") == "⇧ W goes on."
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")  # the button beside the key gives back the usual one
     expect(page.locator('[data-command="next-batch"] kbd')).to_have_text("⇧ N")
