@@ -1,5 +1,6 @@
 """What happened in a project, as rows: the server-sent event stream reads them, `Last-Event-ID` replays them."""
 
+from collections.abc import Container
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -37,11 +38,15 @@ def newest(session: Session) -> int:
     return session.scalar(select(func.max(Event.id))) or 0
 
 
-def since(session: Session, event_id: int, *, limit: int = 1000) -> list[Event]:
-    """Return the events after `event_id` and those of the seconds before it, oldest first."""
+def since(session: Session, event_id: int, known: Container[int] = (), *, limit: int = 1000) -> list[Event]:
+    """Return the events after `event_id` and those of the seconds before it, oldest first, without the `known` ones.
+
+    Whoever asks again and again knows nearly all of them: only their ids are read.
+    """
     recent = Event.created_at > now() - OVERLAP
-    query = select(Event).where(Event.id > event_id - limit, (Event.id > event_id) | recent)
-    return list(session.scalars(query.order_by(Event.id).limit(2 * limit)))
+    ids = select(Event.id).where(Event.id > event_id - limit, (Event.id > event_id) | recent)
+    new = [each for each in session.scalars(ids.order_by(Event.id).limit(2 * limit)) if each not in known]
+    return list(session.scalars(select(Event).where(Event.id.in_(new)).order_by(Event.id))) if new else []
 
 
 def prune(session: Session) -> None:

@@ -3,8 +3,8 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Callable
-from typing import Annotated, TypeVar
+from collections.abc import AsyncIterator, Callable, Container
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
@@ -62,9 +62,7 @@ class Hub:
         seen = {event.id for event in await _patiently(_since, last)}
         started.set()
         while self._listeners:
-            for event in await _patiently(_since, last):
-                if event.id in seen:
-                    continue
+            for event in await _patiently(_since, last, seen):
                 seen.add(event.id)
                 last = max(last, event.id)
                 self._send(event)
@@ -83,7 +81,7 @@ class Hub:
         return queue in self._listeners
 
 
-async def _patiently(read: Callable[..., Found], *arguments: int) -> Found:
+async def _patiently(read: Callable[..., Found], *arguments: Any) -> Found:
     """Return what `read` finds; while the database is away it waits, and its listeners stay."""
     while True:
         try:
@@ -98,9 +96,9 @@ def _newest() -> int:
         return events.newest(session)
 
 
-def _since(event_id: int) -> list[Event]:
+def _since(event_id: int, known: Container[int] = ()) -> list[Event]:
     with reading() as session:
-        return events.since(session, event_id)
+        return events.since(session, event_id, known)
 
 
 hub = Hub()
@@ -128,7 +126,7 @@ async def _events(wanted: Wanted, last_seen: int | None) -> AsyncIterator[Server
         await hub.started()
         sent: set[int] = set()
         while last_seen is not None:  # a page of events at a time
-            missed = [event for event in await run_in_threadpool(_since, last_seen) if event.id not in sent]
+            missed = await run_in_threadpool(_since, last_seen, sent)
             for event in missed:
                 if wanted(event):
                     yield _as_sent(event)

@@ -67,10 +67,10 @@ def test_listeners_outlive_a_restart_of_the_database(installation: Path, monkeyp
     monkeypatch.setattr(live, "PAUSE", 0.01)
     look, failures = live._since, iter(range(3))
 
-    def away(event_id: int) -> list[Event]:
+    def away(event_id: int, known: set[int]) -> list[Event]:
         if next(failures, None) is not None and event_id >= 0:
             raise OperationalError("SELECT", {}, Exception("the server closed the connection"))
-        return look(event_id)
+        return look(event_id, known)
 
     async def listen() -> None:
         hub = live.Hub()
