@@ -1,5 +1,6 @@
 """The web application. Wiring only; nothing is decided here."""
 
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -64,12 +65,16 @@ APIS = (
     events_api,
 )
 
+# A label needs the interpreter a dozen times for moments; each time it waits so long for every page in the making.
+SWITCH_SECONDS = 0.0005
+
 
 @asynccontextmanager
 async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
     """Read the catalogues, connect to the database; run the embedded worker, unless a broker carries jobs."""
     settings = get_settings()
     languages()  # a file that cannot be read is found now, not by the first visitor
+    sys.setswitchinterval(SWITCH_SECONDS)
     connect(settings.resolved_database_url)
     supervisor = Supervisor() if settings.embedded_worker and not settings.broker_url else None
     if supervisor:

@@ -26,7 +26,8 @@ PEOPLE = 20
 SECONDS_PER_LABEL = 1.0
 """At the microscope a cell takes 1.0 s, in DI-60 1.8 s (doi 10.3343/alm.2022.42.4.398): so this is fast work."""
 REST = 0.25
-"""Seconds between two looks at new scores: REST_MS of static/js/pages.js."""
+REST_SHARE = 3
+"""Seconds between two looks at new scores, and how many times as long as the look took: as in static/js/pages.js."""
 
 
 EMBEDDED = 200
@@ -77,10 +78,11 @@ def embedding(rest: httpx2.Client, generated: Generated, seconds: float) -> Iter
 
 @dataclass
 class Crowd:
-    """What the people lived through: seconds of each label and of each fresh page."""
+    """What the people lived through: seconds of each label, of each fresh page, and of an empty page at that time."""
 
     labels: list[float] = field(default_factory=list)
     pages: list[float] = field(default_factory=list)
+    empty: list[float] = field(default_factory=list)
 
 
 def work_together(people: Sequence[Browser], generated: Generated, seconds: float) -> Crowd:
@@ -93,7 +95,11 @@ def work_together(people: Sequence[Browser], generated: Generated, seconds: floa
     ]
     for thread in threads:
         thread.start()
-    time.sleep(seconds)
+    end = time.monotonic() + seconds
+    with httpx2.Client(base_url=people[0].base_url, cookies=people[0].cookies, timeout=60) as tab:
+        while time.monotonic() < end:
+            crowd.empty.append(timed(partial(tab.get, "/account")))
+            time.sleep(0.2)
     over.set()
     for thread in threads:
         thread.join()
@@ -121,8 +127,9 @@ def _follow(person: Browser, _number: int, generated: Generated, crowd: Crowd, o
         while not over.is_set():
             if news.wait(0.1):
                 news.clear()
-                crowd.pages.append(timed(partial(tab.get, url, headers={"HX-Request": "true"})))
-                over.wait(REST)
+                took = timed(partial(tab.get, url, headers={"HX-Request": "true"}))
+                crowd.pages.append(took)
+                over.wait(max(REST, REST_SHARE * took))
 
 
 def _listen(person: Browser, project: int, news: threading.Event) -> None:
