@@ -2,10 +2,12 @@
 
 import io
 import os
+import re
 import signal
 import time
 import zipfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -136,6 +138,13 @@ def test_the_loop_with_the_embedded_worker(embedded: Lab) -> None:
 
 def test_the_loop_with_celery_redis_and_postgresql(celery: Lab) -> None:
     loop(celery)
+
+
+def test_embedded_workers_give_way_to_the_server(embedded: Lab) -> None:
+    (worker,) = embedded.running.workers("embed")
+    assert os.getpriority(os.PRIO_PROCESS, worker) > os.getpriority(os.PRIO_PROCESS, 0)
+    group = Path(f"/proc/{worker}/autogroup")
+    assert not group.exists() or re.search(r"nice [1-9]", group.read_text())
 
 
 def test_a_killed_embedded_worker_is_replaced_and_nothing_is_lost_or_doubled(embedded: Lab) -> None:
