@@ -14,7 +14,7 @@ from app.errors import NotFound
 from app.language import _
 from app.models import Encoder, Project
 
-CHUNK = 8192
+CHUNK = 1024
 KEPT = 8  # answers in memory: turning pages does not compare with a million cells again
 
 Distances = npt.NDArray[np.float32]
@@ -50,7 +50,9 @@ def _squared(matrix: Matrix, vector: npt.NDArray[np.float32]) -> Distances:
 
     def compare(start: int) -> None:
         rows = slice(start, start + CHUNK)
-        found[rows] = np.square(matrix.vectors[rows].astype(np.float32) - vector).sum(1)
+        away = matrix.vectors[rows].astype(np.float32)
+        away -= vector
+        np.einsum("nd,nd->n", away, away, out=found[rows])
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(compare, range(0, len(found), CHUNK)))
