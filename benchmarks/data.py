@@ -11,7 +11,7 @@ from workers.ml.rendering import CLASSES, demo_cells
 GENERATED = 2000
 
 
-def default_cells(_folder: Path) -> tuple[str, dict[str, tuple[bytes, str]]]:
+def default_cells(_folder: Path, generated: int = GENERATED) -> tuple[str, dict[str, tuple[bytes, str]]]:
     """Return the Acevedo cells under FIFTYCELLS_DATA, or generated ones, with the name of what they are."""
     if root := os.environ.get("FIFTYCELLS_DATA"):
         folder = Path(root) / "acevedo"
@@ -19,7 +19,7 @@ def default_cells(_folder: Path) -> tuple[str, dict[str, tuple[bytes, str]]]:
             rows = [(row["path"], row["label"]) for row in csv.DictReader(file)]
         return "Acevedo", {path: ((folder / "images" / path).read_bytes(), label) for path, label in rows}
     weights = dict.fromkeys(CLASSES, 1.0)
-    return "generated", {name: (jpeg, code) for name, code, jpeg in demo_cells(GENERATED, "A", 0, weights)}
+    return "generated", {name: (jpeg, code) for name, code, jpeg in demo_cells(generated, "A", 0, weights)}
 
 
 def show(title: str, figures: dict[str, Any]) -> None:

@@ -28,7 +28,7 @@ SHARES = {
 }  # fmt: skip
 KEYS = dict(zip(SHARES, "nlmgebor", strict=True))
 SCANNERS, SLIDES = 3, 200
-SPREAD = 0.2  # of the class means, where cells scatter by 1: about as hard as real cells
+SPREAD = 0.3  # of the class means, where cells scatter by 1: about as hard as real cells
 PICTURES = 64
 CHUNK = 50_000  # rows written at a time
 PATIENCE = 300  # seconds

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import httpx2
 import numpy as np
@@ -64,6 +64,15 @@ class Waiter:
                 raise TimeoutError(f"no scores for annotation {annotation_id} within a minute")
 
 
+class Project(NamedTuple):
+    """A project with its cells: the label each is to have, the seconds until all were stored and until embedded."""
+
+    id: int
+    truth: dict[int, str]
+    stored: float
+    embedded: float
+
+
 def read_cells(images: Path, labels: Path) -> Cells:
     """Read the cells that a CSV with columns path and label names."""
     with labels.open(newline="") as file:
@@ -103,6 +112,18 @@ def _all(client: httpx2.Client, path: str) -> Iterator[dict[str, Any]]:
         page = client.get(path, params={"limit": 1000, **({"cursor": cursor} if cursor else {})}).json()
         yield from page["items"]
         cursor = page["next_cursor"]
+
+
+def new_project(client: httpx2.Client, name: str, cells: Cells) -> Project:
+    """Make a project with the classes of these cells, upload them and wait until they are embedded."""
+    classes = [{"code": code, "name": code} for code in sorted({label for _, label in cells.values()})]
+    project = client.post("/projects", json={"name": name, "classes": classes}).raise_for_status().json()["id"]
+    scanner = client.post(f"/projects/{project}/scanners", json={"name": name}).raise_for_status().json()["id"]
+    body = {"accession": name, "scanner_id": scanner}
+    slide = client.post(f"/projects/{project}/slides", json=body).raise_for_status().json()["id"]
+    stored, embedded = upload(client, slide, cells)
+    truth = {cell["id"]: cells[cell["name"]][1] for cell in _all(client, f"/slides/{slide}/cells")}
+    return Project(project, truth, stored, embedded)
 
 
 def draw(truth: dict[int, str], per_class: int, seed: int) -> list[tuple[int, str]]:
@@ -148,15 +169,8 @@ def accuracy(browser: Browser, project: int, truth: dict[int, str], labelled: se
 
 def run(cells: Cells, per_class: int, seed: int, data: Path) -> dict[str, float]:
     """Run the whole loop on an installation of its own; returns the figures."""
-    codes = sorted({label for _, label in cells.values()})
     with installation(data) as running, closing(running.browser()) as browser, browser.rest() as client:
-        classes = [{"code": code, "name": code} for code in codes]
-        project = client.post("/projects", json={"name": "Bench", "classes": classes}).raise_for_status().json()["id"]
-        scanner = client.post(f"/projects/{project}/scanners", json={"name": "Bench"}).raise_for_status().json()["id"]
-        body = {"accession": "Bench", "scanner_id": scanner}
-        slide = client.post(f"/projects/{project}/slides", json=body).raise_for_status().json()["id"]
-        stored, embedded = upload(client, slide, cells)
-        truth = {cell["id"]: cells[cell["name"]][1] for cell in _all(client, f"/slides/{slide}/cells")}
+        project, truth, stored, embedded = new_project(client, "Bench", cells)
         drawn = draw(truth, per_class, seed)
         seconds = replay(browser, project, drawn)
         fits = client.get(f"/projects/{project}/classifiers", params={"limit": 20}).raise_for_status().json()["items"]
