@@ -79,8 +79,13 @@ def make_engine(url: str) -> Engine:
     """Create an engine for SQLite or PostgreSQL (psycopg 3) with our settings."""
     if url.startswith("sqlite"):
         engine = create_engine(
-            url, module=sqlite3, pool_size=POOL_SIZE, max_overflow=POOL_SIZE, hide_parameters=True
-        )  # errors are logged and shown; names and hashes are nobody's business there
+            url,
+            module=sqlite3,
+            pool_size=POOL_SIZE,
+            max_overflow=POOL_SIZE,
+            pool_use_lifo=True,  # a few connections with a warm cache, not one after the other with one of their own
+            hide_parameters=True,  # errors are logged and shown; names and hashes are nobody's business there
+        )
         event.listen(engine, "connect", _configure_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         if sqlite3.sqlite_version_info < OLDEST_SAFE_SQLITE:
