@@ -5,6 +5,7 @@ import shutil
 from playwright.sync_api import Page, sync_playwright
 
 from benchmarks.generated import KEYS, Generated
+from benchmarks.people import SECONDS_PER_LABEL
 from tests.browsing import share_session
 from tests.live import Browser
 
@@ -26,7 +27,8 @@ WATCH = """() => {
 
 
 def key_presses(person: Browser, generated: Generated, count: int) -> list[float]:
-    """Label cells by keyboard, most uncertain first, waiting for the scores of each; returns the seconds of each."""
+    """Label cells by keyboard, most uncertain first, a second a cell but not before the scores of the last one are there;
+    returns the seconds of each."""
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         page = chromium.new_context(base_url=str(person.base_url), viewport=SIZE).new_page()  # type: ignore[arg-type]
@@ -42,6 +44,7 @@ def key_presses(person: Browser, generated: Generated, count: int) -> list[float
 
 def _label(page: Page, generated: Generated) -> float:
     cell = int(page.locator(".tile:focus").get_attribute("data-cell-id") or 0)
+    page.wait_for_timeout(1000 * SECONDS_PER_LABEL)
     page.evaluate(WATCH)
     page.keyboard.press(KEYS[generated.code(cell)])
     return float(page.evaluate("() => window.scored"))
