@@ -14,10 +14,12 @@ MINUTE = 60_000  # milliseconds
 # Settled in the frame after the version on the page has changed: the tiles are new by then.
 WATCH = """() => {
   const grid = document.getElementById("grid");
+  const { version } = grid.dataset;
   let pressed = 0;
   document.addEventListener("keydown", () => { pressed = performance.now(); }, { capture: true, once: true });
   window.scored = new Promise((resolve) => {
     const watcher = new MutationObserver(() => {
+      if (grid.dataset.version === version) return;
       watcher.disconnect();
       requestAnimationFrame(() => resolve((performance.now() - pressed) / 1000));
     });
@@ -27,8 +29,10 @@ WATCH = """() => {
 
 
 def key_presses(person: Browser, generated: Generated, count: int) -> list[float]:
-    """Label cells by keyboard, most uncertain first, a second a cell but not before the scores of the last one are there;
-    returns the seconds of each."""
+    """Label the most uncertain cells by keyboard, a second a cell and not before the last one's scores are there.
+
+    Returns the seconds from each key press to its scores.
+    """
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         page = chromium.new_context(base_url=str(person.base_url), viewport=SIZE).new_page()  # type: ignore[arg-type]
@@ -43,8 +47,8 @@ def key_presses(person: Browser, generated: Generated, count: int) -> list[float
 
 
 def _label(page: Page, generated: Generated) -> float:
-    cell = int(page.locator(".tile:focus").get_attribute("data-cell-id") or 0)
     page.wait_for_timeout(1000 * SECONDS_PER_LABEL)
+    cell = int(page.locator(".tile:focus").get_attribute("data-cell-id") or 0)
     page.evaluate(WATCH)
     page.keyboard.press(KEYS[generated.code(cell)])
     return float(page.evaluate("() => window.scored"))
