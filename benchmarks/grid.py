@@ -195,7 +195,7 @@ def measure(lab: Lab, title: str, repeats: int, seconds: float) -> dict[str, flo
 
 
 def main(
-    cells: Annotated[str, typer.Option(help="Sizes of the project, separated by commas.")] = "100000,1000000",
+    cells: Annotated[str, typer.Option(help="Sizes of the project, separated by commas.")] = "100000",
     databases: Annotated[str, typer.Option(help="sqlite, postgresql or both.")] = "sqlite,postgresql",
     repeats: Annotated[int, typer.Option(help="Measurements of each kind.")] = 40,
     seconds: Annotated[float, typer.Option(help="How long people label at once.")] = 30,

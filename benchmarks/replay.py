@@ -236,7 +236,7 @@ def run(cells: Cells, draws: int, errors: float, data: Path) -> dict[str, Any]:
 def main(
     images: Annotated[str, typer.Option(help="How many of the default images, or a folder (with --labels).")] = "",
     labels: Annotated[Path | None, typer.Option(help="CSV with columns path and label.")] = None,
-    draws: Annotated[int, typer.Option(help="Draws of the guided way.")] = 3,
+    draws: Annotated[int, typer.Option(help="Draws of the guided way.")] = 2,
     errors: Annotated[float, typer.Option(help="Share of cells that the reader takes for another class.")] = 0.0,
 ) -> None:
     """Print actions and minutes of both ways."""

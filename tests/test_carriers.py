@@ -141,10 +141,10 @@ def test_the_loop_with_celery_redis_and_postgresql(celery: Lab) -> None:
 
 
 def test_embedded_workers_give_way_to_the_server(embedded: Lab) -> None:
-    (worker,) = embedded.running.workers("embed")
-    assert os.getpriority(os.PRIO_PROCESS, worker) > 0
+    (worker,) = until(lambda: embedded.running.workers("embed"), SECONDS, "there is no worker")
+    until(lambda: os.getpriority(os.PRIO_PROCESS, worker) > 0, SECONDS, "the worker is not nice")
     group = Path(f"/proc/{worker}/autogroup")
-    assert not group.exists() or re.search(r"nice [1-9]", group.read_text())
+    until(lambda: not group.exists() or re.search(r"nice [1-9]", group.read_text()), SECONDS, "its session is not")
 
 
 def test_a_killed_embedded_worker_is_replaced_and_nothing_is_lost_or_doubled(embedded: Lab) -> None:
