@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from app import jobs
 from app.db import insert_into, now
 from app.language import N_
-from app.models import Cell, Embedding, Image, Project, Refusal, Slide, Upload, UploadPart
+from app.models import Cell, Embedding, Field, Image, Project, Refusal, Slide, Upload, UploadPart
 from app.models.project import lock
 from app.slides.queries import progress
 from app.slides.service import tell
@@ -29,21 +29,53 @@ class OvertakenError(Exception):
 
 @dataclass(frozen=True)
 class Found:
-    """A decoded image; `format` is Pillow's name of it."""
+    """A decoded image to keep; `format` is Pillow's name of it, `box` its place in a field it was cut from."""
 
+    data: bytes
+    name: str
     sha256: str
     format: str
     width: int
     height: int
+    box: tuple[int, int, int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A field, the diameter of its red cells in pixels, and the cells cut from it."""
+
+    field: Found
+    red_cell_px: float
+    cells: Sequence[Found]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a member: an image, the reason why it is refused, or None if it was passed over."""
+    """What became of a member: an image or field, the reason why it is refused, or None if it was passed over."""
 
     part_id: int
     member: Member
-    result: Found | str | None
+    result: Found | Cut | str | None
+
+    @property
+    def cells(self) -> Sequence[Found]:
+        """Images that become cells."""
+        match self.result:
+            case Found() as found:
+                return [found]
+            case Cut(cells=cells):
+                return cells
+        return []
+
+    @property
+    def originals(self) -> Sequence[Found]:
+        """All images to keep."""
+        return [self.result.field, *self.result.cells] if isinstance(self.result, Cut) else self.cells
+
+    @property
+    def size(self) -> int:
+        """Bytes in memory."""
+        return self.member.size + (sum(len(cell.data) for cell in self.cells) if isinstance(self.result, Cut) else 0)
 
 
 def mark(task: Task, part_id: int, index: int | None) -> None:
@@ -59,16 +91,18 @@ def store(task: Task, upload_id: int, batch: Sequence[Outcome]) -> None:
 
     The originals may be left without rows by a crash in between; the next attempt finds them.
     """
-    images: dict[str, Outcome] = {}
+    fields = {cut.field.sha256: cut for outcome in batch if isinstance(cut := outcome.result, Cut)}
+    images: dict[str, Found] = {}
     for outcome in batch:
-        if isinstance(outcome.result, Found):
-            images.setdefault(outcome.result.sha256, outcome)
-    get_storage().put_many("images", [io.BytesIO(outcome.member.data or b"") for outcome in images.values()])
+        for found in outcome.originals:
+            images.setdefault(found.sha256, found)
+    get_storage().put_many("images", [io.BytesIO(found.data) for found in images.values()])
     with task.transaction() as session:
         lock(session, task.project_id)
         upload = session.get_one(Upload, upload_id, with_for_update=True)
         _advance(session, batch)
-        _count(session, upload, batch, stored=_add_cells(session, upload, images))
+        stored = _add_cells(session, upload, images, fields)
+        _count(session, upload, batch, stored=stored)
         tell(session, upload, task.project_id)
         done, total = progress(session, upload_id)
     counts = {"done": f"{done:,}", "total": f"{total:,}"}
@@ -88,23 +122,30 @@ def _advance(session: Session, batch: Sequence[Outcome]) -> None:
             part.unpacked_at = now()
 
 
-def _add_cells(session: Session, upload: Upload, images: dict[str, Outcome]) -> int:
-    """Make each image a cell of the slide unless it is one; queue the embedding of what is new. Return how many are."""
-    if not images:
-        return 0
+def _add_cells(session: Session, upload: Upload, images: dict[str, Found], fields: dict[str, Cut]) -> int:
+    """Make each image a cell of the slide, or a field, unless it is one; queue the embedding of new cells.
+
+    Returns how many cells are new.
+    """
     slide = session.get_one(Slide, upload.slide_id)
     image_ids, created = _add_images(session, images)
+    field_ids = _add_fields(session, slide, image_ids, fields)
     rows = [
         {
             "project_id": slide.project_id,
             "slide_id": slide.id,
             "scanner_id": slide.scanner_id,
             "image_id": image_ids[sha256],
-            "name": outcome.member.name,
+            "name": found.name,
+            "field_id": field_ids.get(sha256),
+            "box": found.box and list(found.box),
             "created_at": now(),
         }
-        for sha256, outcome in images.items()
+        for sha256, found in images.items()
+        if sha256 not in fields
     ]
+    if not rows:
+        return 0
     insert = insert_into(session, Cell).on_conflict_do_nothing(index_elements=[Cell.slide_id, Cell.image_id])
     stored = session.scalars(insert.returning(Cell.image_id), rows).all()
     known = _on_other_slides(session, slide, set(stored) - created)
@@ -115,19 +156,36 @@ def _add_cells(session: Session, upload: Upload, images: dict[str, Outcome]) -> 
     return len(stored)
 
 
-def _add_images(session: Session, images: dict[str, Outcome]) -> tuple[dict[str, int], set[int]]:
+def _add_fields(session: Session, slide: Slide, image_ids: dict[str, int], fields: dict[str, Cut]) -> dict[str, int]:
+    """Make each image a field of the slide unless it is one; returns the field's id by the sha256 of each cell."""
+    found: dict[str, int] = {}
+    for sha256, cut in fields.items():
+        mine = {"slide_id": slide.id, "image_id": image_ids[sha256]}
+        field = session.scalar(select(Field).filter_by(**mine))
+        if field is None:
+            field = Field(
+                project_id=slide.project_id, name=cut.field.name, red_cell_px=cut.red_cell_px, created_at=now(), **mine
+            )
+            session.add(field)
+            session.flush()
+        found |= dict.fromkeys([cell.sha256 for cell in cut.cells], field.id)
+    return found
+
+
+def _add_images(session: Session, images: dict[str, Found]) -> tuple[dict[str, int], set[int]]:
     """Return the image id of each sha256, and the ids of those that are new."""
+    if not images:
+        return {}, set()
     rows = [
         {
             "sha256": sha256,
-            "format": outcome.result.format,
-            "width": outcome.result.width,
-            "height": outcome.result.height,
-            "size": outcome.member.size,
+            "format": found.format,
+            "width": found.width,
+            "height": found.height,
+            "size": len(found.data),
             "created_at": now(),
         }
-        for sha256, outcome in images.items()
-        if isinstance(outcome.result, Found)
+        for sha256, found in images.items()
     ]
     insert = insert_into(session, Image).on_conflict_do_nothing(index_elements=[Image.sha256])
     created = set(session.scalars(insert.returning(Image.id), rows))
@@ -159,7 +217,7 @@ def _queue_embedding(session: Session, project_id: int, image_ids: Sequence[int]
 
 def _count(session: Session, upload: Upload, batch: Iterable[Outcome], *, stored: int) -> None:
     """Count what became of the batch and list its refusals."""
-    found = sum(isinstance(outcome.result, Found) for outcome in batch)
+    found = sum(len(outcome.cells) for outcome in batch)
     refusals = [
         Refusal(upload_id=upload.id, name=outcome.member.name, reason=outcome.result, created_at=now())
         for outcome in batch

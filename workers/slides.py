@@ -10,9 +10,11 @@ import io
 import os
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
+from dataclasses import replace
+from functools import partial
 from itertools import islice
 from typing import Final
 
@@ -21,13 +23,14 @@ from sqlalchemy import select
 
 from app.db import reading
 from app.language import N_
-from app.models import Job, UploadPart
+from app.models import Job, Scanner, Slide, Upload, UploadPart
 from app.storage import get_storage
 from workers import slide_rows
 from workers.archives import Member, read_members
-from workers.ml.images import FORMATS, BadImage, check
+from workers.ml.fields import cells_of, diameter_of, field_of
+from workers.ml.images import FORMATS, BadImage, Pixels, check
 from workers.runner import Task
-from workers.slide_rows import Found, Outcome, OvertakenError
+from workers.slide_rows import Cut, Found, Outcome, OvertakenError
 
 THREADS: Final = max(2, min(4, os.cpu_count() or 1))
 BATCH: Final = 200  # images per transaction
@@ -37,6 +40,9 @@ LARGE: Final = 4_000_000  # pixels; larger images are decoded one at a time, to 
 PARTS: Final = 500  # read from the database at a time
 STRIKES: Final = 2  # a worker can be ended by other causes, so a file is tried alone more than once
 CRASHED: Final = N_("the worker stopped each time it read this file")
+
+Result = Found | Cut | str | None
+Examine = Callable[[Member], Result]
 
 _one_large = threading.Lock()
 # Pillow would give the memory of each image back to the system and ask for it again, which costs as much as decoding.
@@ -52,23 +58,26 @@ def unpack(task: Task) -> None:
     upload_id = task.arguments["upload_id"]
     with reading() as session:
         careful = session.get_one(Job, task.job_id).attempts > 1
-    while not _unpack_open_parts(task, upload_id, careful):
+        upload = session.get_one(Upload, upload_id)
+        um_per_px = session.scalar(select(Scanner.um_per_px).join(Slide).where(Slide.id == upload.slide_id))
+    examine = partial(_cut, um_per_px=um_per_px) if upload.kind == "field" else _examine
+    while not _unpack_open_parts(task, upload_id, examine, careful=careful):
         careful = False
     slide_rows.finish(task, upload_id)
 
 
-def _unpack_open_parts(task: Task, upload_id: int, careful: bool) -> bool:
+def _unpack_open_parts(task: Task, upload_id: int, examine: Examine, *, careful: bool) -> bool:
     """Return False where another job of the same upload was faster, and what is open has to be looked up again."""
     members = _open_members(upload_id)
     with ThreadPoolExecutor(THREADS, "decode") as pool:
         try:
             if careful:
                 on_their_way = islice(members, AHEAD + BATCH)
-                for batch in _batches(_alone(task, part, member) for part, member in on_their_way):
+                for batch in _batches(_alone(task, part, member, examine) for part, member in on_their_way):
                     # What fails from here on, such as a full disk, is not the fault of the file tried last.
                     slide_rows.mark(task, batch[-1].part_id, None)
                     slide_rows.store(task, upload_id, batch)
-            for batch in _batches(_in_parallel(pool, members)):
+            for batch in _batches(_in_parallel(pool, members, examine)):
                 slide_rows.store(task, upload_id, batch)
         except OvertakenError:
             pool.shutdown(cancel_futures=True)
@@ -93,21 +102,23 @@ def _open_members(upload_id: int) -> Iterator[tuple[UploadPart, Member]]:
         last = parts[-1].id
 
 
-def _alone(task: Task, part: UploadPart, member: Member) -> Outcome:
+def _alone(task: Task, part: UploadPart, member: Member, examine: Examine) -> Outcome:
     """Examine a member after noting that it is tried; the one that was noted when the worker stopped is refused."""
     if part.trying == member.index and part.strikes >= STRIKES:
         return Outcome(part.id, member, CRASHED)
     if part.trying is None or member.index >= part.trying:  # those before it were read without harm
         slide_rows.mark(task, part.id, member.index)
-    return Outcome(part.id, member, _examine(member))
+    return Outcome(part.id, member, examine(member))
 
 
-def _in_parallel(pool: ThreadPoolExecutor, members: Iterator[tuple[UploadPart, Member]]) -> Iterator[Outcome]:
+def _in_parallel(
+    pool: ThreadPoolExecutor, members: Iterator[tuple[UploadPart, Member]], examine: Examine
+) -> Iterator[Outcome]:
     """Examine members in threads, a bounded number and weight of them ahead; the order stays."""
-    waiting: deque[tuple[int, Member, Future[Found | str | None]]] = deque()
+    waiting: deque[tuple[int, Member, Future[Result]]] = deque()
     held = 0
     for part, member in members:
-        waiting.append((part.id, member, pool.submit(_examine, member)))
+        waiting.append((part.id, member, pool.submit(examine, member)))
         held += member.size
         while held > HELD_BYTES or len(waiting) > AHEAD:
             part_id, first, found = waiting.popleft()
@@ -122,7 +133,7 @@ def _batches(outcomes: Iterator[Outcome]) -> Iterator[list[Outcome]]:
     held = 0
     for outcome in outcomes:
         batch.append(outcome)
-        held += outcome.member.size
+        held += outcome.size
         if len(batch) == BATCH or held > HELD_BYTES:
             yield batch
             batch, held = [], 0
@@ -130,18 +141,47 @@ def _batches(outcomes: Iterator[Outcome]) -> Iterator[list[Outcome]]:
         yield batch
 
 
-def _examine(member: Member) -> Found | str | None:
+def _examine(member: Member) -> Result:
     """Check that a member is an image by decoding it, and store its thumbnail; a text is the reason of a refusal."""
     if member.data is None:
         return member.reason
     try:
         with _one_large if _pixels(member.data) > LARGE else nullcontext():
-            image = check(member.data)
+            return _kept(member.data, member.name)
     except BadImage as error:
         return error.reason
-    sha256 = hashlib.sha256(member.data).hexdigest()
+
+
+def _cut(member: Member, um_per_px: float | None) -> Result:
+    """Check that a member is a field and cut out its cells; without a scale, red cells tell it."""
+    if member.data is None:
+        return member.reason
+    try:
+        with _one_large if _pixels(member.data) > LARGE else nullcontext():
+            image = _kept(member.data, member.name)
+            field = field_of(member.data, um_per_px)
+            diameter = diameter_of(field)
+            cells = [
+                replace(_kept(_png(pixels), f"{member.name} {number}"), box=box.corners)
+                for number, (box, pixels) in enumerate(cells_of(field, diameter), 1)
+            ]
+    except BadImage as error:
+        return error.reason
+    return Cut(image, diameter, cells)
+
+
+def _kept(data: bytes, name: str) -> Found:
+    """Store the thumbnail of an image. Raises BadImage."""
+    image = check(data)
+    sha256 = hashlib.sha256(data).hexdigest()
     get_storage().write(f"thumbnails/{sha256}", image.thumbnail)
-    return Found(sha256, image.format, image.width, image.height)
+    return Found(data, name, sha256, image.format, image.width, image.height)
+
+
+def _png(pixels: Pixels) -> bytes:
+    buffer = io.BytesIO()
+    PIL.Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
 
 
 def _pixels(data: bytes) -> int:

@@ -31,6 +31,8 @@ class CellItem(BaseModel):
     width: int
     height: int
     class_: str | None = Field(alias="class", description="Code of the present label.")
+    field_id: int | None = Field(description="The field it was cut from, if any.")
+    box: list[int] | None = Field(description="Its place in the field: left, top, right, bottom in pixels.")
     created_at: datetime
 
 
@@ -46,6 +48,8 @@ def cell_item(cell: Cell, image: Image, code: str | None) -> CellItem:
         width=image.width,
         height=image.height,
         class_=code,
+        field_id=cell.field_id,
+        box=cell.box,
         created_at=cell.created_at,
     )
 

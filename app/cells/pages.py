@@ -8,9 +8,13 @@ from fastapi.responses import Response, StreamingResponse
 
 from app.cells import pictures
 from app.cells.access import ViewableCell, ViewableImage
+from app.db import SessionDep
 from app.errors import NotFound
 from app.language import _
+from app.models import Field, Image
 from app.storage import CHUNK, get_storage
+
+AROUND = 12  # red cells across
 
 router = APIRouter(tags=["cells"])
 
@@ -34,6 +38,19 @@ def thumbnail(request: Request, image: ViewableImage) -> Response:
 def full_size(request: Request, image: ViewableImage) -> Response:
     """Show a cell at its full size."""
     return _answer(request, f"{image.sha256}-full", lambda: pictures.full_size(image))
+
+
+@router.get("/cells/{cell_id}/field")
+def field(request: Request, cell: ViewableCell, session: SessionDep) -> Response:
+    """Show the field around a cell that was cut from one. Raises NotFound for other cells."""
+    if cell.field_id is None or cell.box is None:
+        raise NotFound(_("This cell was not cut from a field."))
+    of, box = session.get_one(Field, cell.field_id), cell.box
+    image = session.get_one(Image, of.image_id)
+    side = AROUND * of.red_cell_px
+    return _answer(
+        request, f"{image.sha256}-{cell.id}", lambda: (pictures.surroundings(image, box, side), "image/jpeg")
+    )
 
 
 @router.get("/cells/{cell_id}/original")

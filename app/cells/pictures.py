@@ -5,6 +5,7 @@ Only originals that a worker has decoded and checked are opened here.
 
 import io
 import threading
+from collections.abc import Sequence
 from contextlib import nullcontext
 
 import PIL.Image
@@ -49,6 +50,17 @@ def full_size(image: Image) -> tuple[bytes, str]:
     if image.format != "JPEG" and image.width * image.height <= LOSSLESS_PIXELS:
         return _encode(picture, "PNG"), "image/png"
     return _encode(picture, "JPEG", 92), "image/jpeg"
+
+
+def surroundings(field: Image, box: Sequence[int], side: float) -> bytes:
+    """Return a JPEG of the square of a field, `side` pixels wide, around a box (left, top, right, bottom); beyond the
+    edge it is white. Raises NotFound if the file is lost."""
+    picture = _decoded(field, max(field.width, field.height))
+    corner = [round(middle - side / 2) for middle in ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)]
+    part = PIL.Image.new("RGB", (round(side),) * 2, "white")
+    part.paste(picture, (-corner[0], -corner[1]))
+    part.thumbnail((LONGEST // 2, LONGEST // 2), PIL.Image.Resampling.BILINEAR)
+    return _encode(part, "JPEG", 88)
 
 
 def _decoded(image: Image, least: int) -> PIL.Image.Image:

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy import JSON, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import Base, UtcDateTime
@@ -22,8 +22,26 @@ class Image(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
+class Field(Base):
+    """A large image of a slide from which cells are cut; `red_cell_px` is the diameter of its red cells in pixels."""
+
+    __tablename__ = "field"
+    __table_args__ = (UniqueConstraint("slide_id", "image_id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    project_id: Mapped[int] = mapped_column(ForeignKey("project.id"))
+    slide_id: Mapped[int] = mapped_column(ForeignKey("slide.id"))
+    image_id: Mapped[int] = mapped_column(ForeignKey("image.id"))
+    name: Mapped[str]  # the file name it came with
+    red_cell_px: Mapped[float]
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
 class Cell(Base):
-    """One single-cell image of a slide, with its annotation in force and its class (None where there is none)."""
+    """One single-cell image of a slide, with its annotation in force and its class (None where there is none).
+
+    If it was cut, it knows its field and `box` in it: left, top, right, bottom in pixels.
+    """
 
     __tablename__ = "cell"
     __table_args__ = (
@@ -46,6 +64,8 @@ class Cell(Base):
     scanner_id: Mapped[int] = mapped_column(ForeignKey("scanner.id"))
     image_id: Mapped[int] = mapped_column(ForeignKey("image.id"))
     name: Mapped[str]  # the file name it came with
+    field_id: Mapped[int | None] = mapped_column(ForeignKey("field.id"), index=True)
+    box: Mapped[list[int] | None] = mapped_column(JSON(none_as_null=True))
     class_id: Mapped[int | None] = mapped_column(ForeignKey("cell_class.id"))
     # No foreign key: it would close a circle with annotation.cell_id.
     annotation_id: Mapped[int | None]

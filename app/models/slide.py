@@ -26,7 +26,9 @@ class Slide(Base):
 class Upload(Base):
     """One act of uploading: the files a person chose or a client sent together.
 
-    `expected_*` is what the sender announced, `received_*` what arrived, and the rest what became of the images:
+    `kind` is what its images show: one cell each, or fields from which cells are cut; then `images`, `stored` and
+    `duplicates` count these cells. `expected_*` is what the sender announced, `received_*` what arrived, and the rest
+    what became of the images:
     every image ends as stored, duplicate or refused. It is finished when all parts are unpacked and the sender
     said that nothing more comes (`completed_at`). Until then `heard_at` is the last sign of life of the sender,
     empty once the sender said that it stopped.
@@ -37,6 +39,7 @@ class Upload(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     slide_id: Mapped[int] = mapped_column(ForeignKey("slide.id"), index=True)
     user_id: Mapped[int | None] = mapped_column(ForeignKey("user.id"))
+    kind: Mapped[str] = mapped_column(default="cells", server_default="cells")  # "cells", "field"
     expected_files: Mapped[int | None]
     expected_bytes: Mapped[int | None] = mapped_column(BigInteger)
     received_files: Mapped[int] = mapped_column(default=0)

@@ -69,7 +69,7 @@ def tiles(
         places = page.columns.places(cell_ids)
         rows = places[places >= 0]
     ids = page.columns.cell_ids[rows].tolist()
-    query = select(Cell.id, Cell.name, Slide.accession).join(Slide).where(Cell.id.in_(ids))
+    query = select(Cell.id, Cell.name, Cell.field_id, Slide.accession).join(Slide).where(Cell.id.in_(ids))
     facts = {row.id: row for row in session.execute(query)}
     # The columns may know of cells that came after the state of the database this request reads.
     described = [item for item in describe(page, rows) if item["cell_id"] in facts]
@@ -84,6 +84,7 @@ def tiles(
             "by": (label.by or "") if label else "",
             "name": facts[item["cell_id"]].name,
             "slide": facts[item["cell_id"]].accession,
+            "field": f"/cells/{item['cell_id']}/field" if facts[item["cell_id"]].field_id else "",
             "why": reasons.get(str(item["cell_id"]), "") or _distance(page, item["cell_id"]),
             "state": waiting.get(item["cell_id"], "ready"),
         }

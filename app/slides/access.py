@@ -45,12 +45,13 @@ def viewable_upload(upload_id: PathId, user: CurrentUser, session: SessionDep) -
 
 @dataclass(frozen=True)
 class Destination:
-    """Where received files go: to an open upload, or to a new one of the slide when `upload_id` is None."""
+    """Where received files go: to an open upload, or to a new one of the slide when `upload_id` is None, of `kind`."""
 
     project_id: int
     slide_id: int
     user_id: int
     upload_id: int | None = None
+    kind: str = "cells"
 
 
 def slide_destination(slide_id: PathId, request: Request) -> Destination:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated
 
@@ -14,15 +14,13 @@ from sqlalchemy import select
 
 from app.accounts.access import CurrentUser
 from app.db import SessionDep
-from app.errors import Invalid
 from app.forms import Id, printable
-from app.language import _
 from app.models import Slide
 from app.projects.access import ViewableProject
 from app.rest import PREFIX, Page, Paging, problems, rest_router, rows_of_page
 from app.slides import receiving, service
 from app.slides.access import SlideDestination
-from app.slides.forms import MOST_FILES, NewSlide, received_files
+from app.slides.forms import MOST_FILES, NewSlide, kind_of, received_files
 from app.storage import Stored
 
 router = rest_router("slides")
@@ -92,6 +90,7 @@ def index(project: ViewableProject, session: SessionDep, wanted: Annotated[Slide
 class Received:
     """Files whose bytes are stored, before anything is written to the database."""
 
+    kind: str
     files: Sequence[receiving.IncomingFile]
     stored: Sequence[Stored]
 
@@ -99,16 +98,12 @@ class Received:
 async def received_images(request: Request, _destination: SlideDestination) -> AsyncIterator[Received]:
     """Store the files of the body while no transaction is open; rights were looked at before the body was read."""
     async with received_files(request) as files:
-        kind = (await request.form()).get("kind", "cells")
-        if kind == "field":
-            raise Invalid(_('kind: images of whole fields are not supported yet; send single cells (kind "cells").'))
-        if kind != "cells":
-            raise Invalid(_('kind: must be "cells" or "field".'))
+        kind = await kind_of(request)
         stored = await run_in_threadpool(receiving.store, files)
-        parts = [[file.filename, each.sha256] for file, each in zip(files, stored, strict=True)]
+        parts = [kind, *([file.filename, each.sha256] for file, each in zip(files, stored, strict=True))]
         # What tells a repeated request from another one: boundaries differ each time the same files are sent.
         request.state.body_sha256 = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-        yield Received(files, stored)
+        yield Received(kind, files, stored)
 
 
 FORM = {
@@ -126,7 +121,7 @@ FORM = {
             "type": "string",
             "enum": ["cells", "field"],
             "default": "cells",
-            "description": 'What the images show. "field" is refused until fields are supported.',
+            "description": "What the images show: one cell each, or a field of the smear, from which cells are cut.",
         },
     },
 }
@@ -151,6 +146,6 @@ def send_images(
     An image the slide has already is counted as a duplicate, a file that is no usable image is refused by name, and
     all others go through.
     """
-    receipt = receiving.add(session, destination, received.files, received.stored)
+    receipt = receiving.add(session, replace(destination, kind=received.kind), received.files, received.stored)
     response.headers["Location"] = f"{PREFIX}/jobs/{receipt.job_id}"
     return Accepted(upload_id=receipt.upload_id, job_id=receipt.job_id)

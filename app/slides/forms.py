@@ -3,7 +3,7 @@
 import errno
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated
+from typing import Annotated, Literal, get_args
 
 from fastapi import Request
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints
@@ -18,6 +18,9 @@ from app.language import _
 MOST_FILES = 200  # in one request; small ones are held in memory, and for more there is the ZIP
 MOST_FIELD_BYTES = 64 * 1024  # of a field that is no file
 
+
+Kind = Literal["cells", "field"]
+"""What images show: one cell each, or a field of the smear from which cells are cut."""
 
 Accession = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64), AfterValidator(printable)
@@ -34,6 +37,7 @@ class NewSlide(BaseModel):
 class NewUpload(BaseModel):
     """What a browser is about to send."""
 
+    kind: Kind = "cells"
     expected_files: int = Field(ge=1, le=1_000_000)
     expected_bytes: int = Field(ge=0, le=10**15)
 
@@ -70,3 +74,11 @@ async def received_files(request: Request) -> AsyncIterator[list[UploadFile]]:
         yield files
     finally:
         await form.close()
+
+
+async def kind_of(request: Request) -> str:
+    """Return what the images of a multipart body show. Raises Invalid."""
+    kind = (await request.form()).get("kind", "cells")
+    if kind not in get_args(Kind):
+        raise Invalid(_('kind: must be "cells" or "field".'))
+    return str(kind)

@@ -1,6 +1,7 @@
 """Pages of the slides: the list, one slide with its uploads, and the routes a browser sends files to."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -26,7 +27,7 @@ from app.slides.access import (
     ViewableSlide,
     ViewableUpload,
 )
-from app.slides.forms import NewSlide, NewUpload, received_files
+from app.slides.forms import NewSlide, NewUpload, kind_of, received_files
 from app.templating import render
 
 LISTED_REFUSALS = 1000
@@ -135,7 +136,9 @@ def refused_page(request: Request, upload: ViewableUpload, user: CurrentUser, se
 @router.post("/slides/{slide_id}/uploads", status_code=201)
 def begin_upload(slide: EditableSlide, form: NewUpload, user: CurrentUser, session: SessionDep) -> dict[str, int]:
     """Announce an upload; its files follow in as many requests as its sender likes."""
-    upload = service.begin_upload(session, slide, user, files=form.expected_files, size=form.expected_bytes)
+    upload = service.begin_upload(
+        session, slide, user, kind=form.kind, files=form.expected_files, size=form.expected_bytes
+    )
     return {"id": upload.id}
 
 
@@ -151,7 +154,8 @@ async def receive_files(request: Request, destination: UploadDestination) -> dic
 async def receive_images(request: Request, destination: SlideDestination) -> Response:
     """Receive files as one complete upload, from the plain form of a browser without scripts."""
     async with received_files(request) as files:
-        await run_in_threadpool(receiving.receive, destination, files)
+        where = replace(destination, kind=await kind_of(request))
+        await run_in_threadpool(receiving.receive, where, files)
     return RedirectResponse(f"/projects/{destination.project_id}/slides/{destination.slide_id}", 303)
 
 

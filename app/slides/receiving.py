@@ -85,6 +85,7 @@ def _upload(
     upload = Upload(
         slide_id=destination.slide_id,
         user_id=destination.user_id,
+        kind=destination.kind,
         expected_files=len(files),
         expected_bytes=sum(each.size for each in stored),
         created_at=now(),

@@ -40,11 +40,12 @@ def create_slide(session: Session, project: Project, accession: str, scanner: Sc
     return slide
 
 
-def begin_upload(session: Session, slide: Slide, by: User, *, files: int, size: int) -> Upload:
+def begin_upload(session: Session, slide: Slide, by: User, *, kind: str, files: int, size: int) -> Upload:
     """Open an upload that announces how many files and bytes will come; parts follow, then `complete`."""
     upload = Upload(
         slide_id=slide.id,
         user_id=by.id,
+        kind=kind,
         expected_files=files,
         expected_bytes=size,
         created_at=now(),

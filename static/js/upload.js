@@ -92,7 +92,8 @@ async function send(files, uploadId) {
 }
 
 function begin(files, bytes) {
-  return postJson(`/slides/${zone.dataset.slide}/uploads`, { expected_files: files, expected_bytes: bytes });
+  const kind = zone.querySelector("[name=kind]:checked").value;
+  return postJson(`/slides/${zone.dataset.slide}/uploads`, { kind, expected_files: files, expected_bytes: bytes });
 }
 
 function summary(count, unreadable) {

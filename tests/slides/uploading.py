@@ -39,9 +39,11 @@ def zipped(members: Mapping[str, bytes] | Files, method: int = zipfile.ZIP_DEFLA
     return buffer.getvalue()
 
 
-def begin(client: TestClient, slide: Slide, files: int) -> int:
+def begin(client: TestClient, slide: Slide, files: int, kind: str = "cells") -> int:
     """Announce an upload as the page does; returns its id."""
-    answer = client.post(f"/slides/{slide.id}/uploads", json={"expected_files": files, "expected_bytes": 1})
+    answer = client.post(
+        f"/slides/{slide.id}/uploads", json={"kind": kind, "expected_files": files, "expected_bytes": 1}
+    )
     assert answer.status_code == 201, answer.text
     return int(answer.json()["id"])
 
@@ -57,9 +59,9 @@ def complete(client: TestClient, upload_id: int) -> Response:
     return client.post(f"/uploads/{upload_id}/complete", headers={"Accept": "application/json"})
 
 
-def upload(client: TestClient, slide: Slide, files: Files) -> int:
+def upload(client: TestClient, slide: Slide, files: Files, kind: str = "cells") -> int:
     """Send files as one upload and close it; returns its id."""
-    upload_id = begin(client, slide, len(files))
+    upload_id = begin(client, slide, len(files), kind)
     answer = send(client, upload_id, files)
     assert answer.status_code == 200, answer.text
     assert complete(client, upload_id).status_code == 200

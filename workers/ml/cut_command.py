@@ -60,5 +60,5 @@ def _cut(path: Path, out: Path, first: int, um_per_px: float | None) -> list[tup
     for box, pixels in cells_of(field, diameter):
         name = f"{path.stem}-{first + len(rows) + 1:06}.png"
         Image.fromarray(pixels).save(out / name)
-        rows.append((name, path.name, *(round(edge) for edge in (box.left, box.top, box.right, box.bottom))))
+        rows.append((name, path.name, *box.corners))
     return rows

@@ -32,10 +32,10 @@ class Field(Protocol):
 
 
 class _Decoded:
-    def __init__(self, pixels: Pixels) -> None:
+    def __init__(self, pixels: Pixels, um_per_px: float | None = None) -> None:
         self.pixels = pixels
         self.height, self.width = pixels.shape[:2]
-        self.um_per_px: float | None = None
+        self.um_per_px = um_per_px
 
     def read(self, left: int, top: int, width: int, height: int) -> Pixels:
         return self.pixels[top : top + height, left : left + width]
@@ -67,7 +67,12 @@ def open_field(path: Path) -> Field:
         raise BadImage("damaged: %(error)s", error=error) from error
     if path.stat().st_size > 4 * MAX_PIXELS:
         raise BadImage("too large to be read at once, and not a slide in tiles")
-    return _Decoded(decode(path.read_bytes()).pixels)
+    return field_of(path.read_bytes())
+
+
+def field_of(data: bytes, um_per_px: float | None = None) -> Field:
+    """Decode a picture of at most 50 megapixels. Raises BadImage with the reason."""
+    return _Decoded(decode(data).pixels, um_per_px)
 
 
 def diameter_of(field: Field) -> float:

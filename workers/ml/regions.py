@@ -53,6 +53,11 @@ class Box:
     cut: bool = False
 
     @property
+    def corners(self) -> tuple[int, int, int, int]:
+        """Left, top, right, bottom in whole pixels."""
+        return round(self.left), round(self.top), round(self.right), round(self.bottom)
+
+    @property
     def center(self) -> tuple[float, float]:
         """Its middle: x, y."""
         return (self.left + self.right) / 2, (self.top + self.bottom) / 2
