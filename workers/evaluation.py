@@ -54,7 +54,7 @@ def _or_none(values: npt.NDArray[np.float64]) -> list[float | None]:
 
 
 def _conflicts(material: Material, X: npt.NDArray[np.float32], found: Evaluation) -> list[dict[str, Any]]:
-    """Return labels that others contradict, those with most effect first: [{cell_id, class, other, why, ...}].
+    """Return labels that others contradict, those with most effect first: [{cell_id, class, other, why, effect, ...}].
 
     The effect is how far the other class is ahead, divided by the labels of the class: of fifty labels a wrong one
     harms as much as ten of five hundred.
@@ -66,10 +66,10 @@ def _conflicts(material: Material, X: npt.NDArray[np.float32], found: Evaluation
     ahead = np.nan_to_num(found.proba.max(1) - given)
     twin = _twins(X, codes)
     doubted = np.flatnonzero(((given < DOUBTFUL) & (best != codes)) | (twin >= 0))
-    effect = np.where(twin >= 0, 1.0, ahead)[doubted] / counts[codes[doubted]]
+    effect = np.where(twin >= 0, 1.0, ahead) / counts[codes]
     items: list[dict[str, Any]] = []
-    for at in doubted[np.argsort(-effect, kind="stable")][:CONFLICTS].tolist():
-        item = {"cell_id": int(material.labelled[at]), "class": str(material.y[at])}
+    for at in doubted[np.argsort(-effect[doubted], kind="stable")][:CONFLICTS].tolist():
+        item = {"cell_id": int(material.labelled[at]), "class": str(material.y[at]), "effect": float(effect[at])}
         if twin[at] >= 0:
             other = int(twin[at])
             items.append({**item, "why": "copy", "other": str(material.y[other]), "of": int(material.labelled[other])})

@@ -80,15 +80,19 @@ def change_key(project: ViewableProject, user: CurrentUser, session: SessionDep,
 
 
 @router.post("/projects/{project_id}/batches")
-def serve_batch(project: ViewableProject, user: CurrentUser, session: SessionDep) -> dict[str, Any]:
+def serve_batch(
+    project: ViewableProject, user: CurrentUser, session: SessionDep, form: batches.Place
+) -> dict[str, Any]:
     """Choose the next cells for this person to label; the grid then opens the address."""
-    return where(batches.next_batch(session, project, user))
+    return where(batches.next_batch(session, project, user, form), form)
 
 
 @router.post("/projects/{project_id}/conflicts")
-def serve_conflicts(project: ViewableProject, user: CurrentUser, session: SessionDep) -> dict[str, Any]:
+def serve_conflicts(
+    project: ViewableProject, user: CurrentUser, session: SessionDep, form: batches.Place
+) -> dict[str, Any]:
     """Collect the labels that the others contradict; the grid then opens the address."""
-    return where(batches.conflicts(session, project, user))
+    return where(batches.conflicts(session, project, user, form), form)
 
 
 @router.post("/projects/{project_id}/reviews")
@@ -96,12 +100,13 @@ def begin_review(
     project: ViewableProject, user: CurrentUser, session: SessionDep, form: reviews.ReviewForm
 ) -> dict[str, Any]:
     """Put the predictions of one class in order; the grid then opens the address."""
-    return where(reviews.begin(session, project, user, form, service.classes_by_code(session, project.id)))
+    return where(reviews.begin(session, project, user, form, service.classes_by_code(session, project.id)), form)
 
 
-def where(batch: Batch) -> dict[str, Any]:
-    """Return the address at which the grid shows a batch."""
-    return {"url": f"/projects/{batch.project_id}/cells?order=batch&batch={batch.id}"}
+def where(batch: Batch, place: batches.Place | None = None) -> dict[str, Any]:
+    """Return the address at which the grid shows a batch, with the filters it was asked for under."""
+    query = place.query if place else ""
+    return {"url": f"/projects/{batch.project_id}/cells?order=batch&batch={batch.id}{query}"}
 
 
 @router.post("/projects/{project_id}/batches/{batch_id}/accept", status_code=202)

@@ -15,7 +15,7 @@ from app.errors import Conflict, Invalid
 from app.forms import LARGEST_ID, Id
 from app.language import _
 from app.models import Batch, CellClass, Project, User
-from app.predictions.batches import serve
+from app.predictions.batches import Place, serve
 from app.predictions.grid import GridFilters, all_rows, gather, passing
 from app.predictions.scores import NO_CLASS
 
@@ -23,15 +23,11 @@ AGAIN = timedelta(hours=1)
 """So long a class that a person has reviewed is not proposed to them again."""
 
 
-class ReviewForm(BaseModel):
+class ReviewForm(Place):
     """Which predictions shall be reviewed; no class leaves the choice to us."""
-
-    model_config = ConfigDict(extra="forbid")
 
     predicted: str = ""
     order: Literal["confident", "novel"] = "confident"
-    scanner: Id | Literal[""] = ""
-    slide: Id | Literal[""] = ""
 
 
 class AcceptForm(BaseModel):

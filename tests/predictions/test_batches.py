@@ -98,3 +98,30 @@ def test_a_batch_of_another_project_is_not_found(
     assert client.get(batch.url).status_code == 404
     assert client.post(f"/projects/{project.id}/batches", json={}).status_code == 404
     assert client.post(f"/projects/{other.id}/batches", json={}).json()["detail"].startswith("There are no cells yet")
+
+
+def test_cells_of_one_scanner_are_served_and_the_grid_stays_on_it(
+    client: TestClient, project: Project, looks: dict[int, str], work: Callable[[], int]
+) -> None:
+    other = factories.make_slide(project)
+    theirs = dict(zip(factories.make_cells(other, LOOKS[:40] + LOOKS[60:64]), LOOKS[:40] + LOOKS[60:64], strict=True))
+    work()
+    path = f"/projects/{project.id}/batches"
+    group = grid_of(client, client.post(path, json={"scanner": other.scanner_id}).raise_for_status().json()["url"])
+    assert set(group.ids) <= set(theirs)
+    first = dict(list(looks.items())[:4] + list(looks.items())[60:64])
+    label(client, project, first | dict(list(theirs.items())[:2]))
+    work()
+    for place in ({"scanner": other.scanner_id}, {"slide": other.id}):
+        answer = client.post(path, json=place).raise_for_status().json()
+        batch = grid_of(client, answer["url"])
+        assert answer["url"].endswith("&" + "=".join(map(str, next(iter(place.items())))))
+        assert batch.ids
+        assert set(batch.ids) <= set(theirs)
+    label(client, project, theirs)
+    refused = client.post(path, json={"scanner": other.scanner_id})
+    assert (refused.status_code, refused.json()["detail"]) == (
+        409,
+        "No cell of this scanner or slide waits for a label.",
+    )
+    assert set(serve(client, project).ids) <= set(looks)

@@ -8,8 +8,10 @@ from uuid import uuid4
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import select
 
-from app.models import Project
+from app.db import transaction
+from app.models import Cell, Embedding, Project
 from tests import factories
 from tests.pages import grid_of
 
@@ -77,6 +79,39 @@ def test_people_who_disagree_are_named(
     assert conflicts(client, project).status_code == 409
     sign_in(factories.make_user())
     assert conflicts(client, project).status_code == 404
+
+
+def test_a_copy_with_another_label_comes_first_and_only_on_its_scanner(
+    client: TestClient, project: Project, looks: dict[int, str], work: Callable[[], int]
+) -> None:
+    cells = list(looks)
+    first = factories.make_slide(project)
+    with transaction() as session:  # the same picture on two slides, in two slightly different files
+        for vector in copies(session, cells[0], factories.make_cells(first, ["NGS"], queue=False)):
+            session.add(vector)
+    copy = cells[-1] + 1
+    few = {cell: looks[cell] for cell in cells[:20] + cells[60:80]}
+    label(client, project, few | {copy: "LYT"})
+    work()
+    queue = conflicts(client, project)
+    why = {int(tile["cell-id"]): tile["why"] for tile in queue.tiles}
+    assert {cell: why[cell] for cell in queue.ids[:2]} == {cells[0]: "same picture: LYT", copy: "same picture: NGS"}
+    answer = client.post(f"/projects/{project.id}/conflicts", json={"scanner": first.scanner_id})
+    assert grid_of(client, answer.json()["url"]).ids == [copy]
+
+
+def copies(session: Any, of: int, cell_ids: list[int]) -> list[Embedding]:
+    """The embedding of a cell, for others."""
+    image = session.get_one(Cell, of).image_id
+    vector = session.scalars(select(Embedding).where(Embedding.image_id == image)).one()
+    return [
+        Embedding(
+            image_id=session.get_one(Cell, cell_id).image_id,
+            encoder_id=vector.encoder_id,
+            vector=vector.vector,
+        )
+        for cell_id in cell_ids
+    ]
 
 
 def test_the_meter_says_what_is_known_and_where_to_go_on(
