@@ -130,12 +130,14 @@ def find_cells(pixels: Pixels, diameter: float) -> list[Box]:
 
 
 def cut_out(pixels: Pixels, box: Box, side: int) -> Pixels:
-    """Return the square (side, side, 3) around a cell; beyond the edge of the field its last pixels go on."""
+    """Return the square (side, side, 3) around a cell; beyond the edge of the field is glass, of the field's colour."""
     left, top = (round(middle - side / 2) for middle in box.center)
-    height, width = pixels.shape[:2]
-    rows = np.clip(np.arange(top, top + side), 0, height - 1)
-    columns = np.clip(np.arange(left, left + side), 0, width - 1)
-    return pixels[rows[:, None], columns]
+    part = pixels[max(0, top) : max(0, top + side), max(0, left) : max(0, left + side)]
+    square = np.empty((side, side, 3), np.uint8)
+    square[:] = np.percentile(pixels[::8, ::8].reshape(-1, 3), 90, axis=0).astype(np.uint8)
+    y, x = max(0, -top), max(0, -left)
+    square[y : y + part.shape[0], x : x + part.shape[1]] = part
+    return square
 
 
 def _resized(pixels: Pixels, scale: float) -> Pixels:
