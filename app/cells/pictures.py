@@ -53,12 +53,15 @@ def full_size(image: Image) -> tuple[bytes, str]:
 
 
 def surroundings(field: Image, box: Sequence[int], side: float) -> bytes:
-    """Return a JPEG of the square of a field, `side` pixels wide, around a box (left, top, right, bottom); beyond the
-    edge it is white. Raises NotFound if the file is lost."""
+    """Return a JPEG of what lies in a square of `side` pixels around a box (left, top, right, bottom) of a field.
+
+    Raises NotFound if the file is lost.
+    """
     picture = _decoded(field, max(field.width, field.height))
-    corner = [round(middle - side / 2) for middle in ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)]
-    part = PIL.Image.new("RGB", (round(side),) * 2, "white")
-    part.paste(picture, (-corner[0], -corner[1]))
+    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    left, top = max(0, round(x - side / 2)), max(0, round(y - side / 2))
+    right, bottom = min(picture.width, round(x + side / 2)), min(picture.height, round(y + side / 2))
+    part = picture.crop((left, top, right, bottom))
     part.thumbnail((LONGEST // 2, LONGEST // 2), PIL.Image.Resampling.BILINEAR)
     return _encode(part, "JPEG", 88)
 

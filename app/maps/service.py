@@ -1,7 +1,6 @@
 """What a browser draws the map from: places of cells, and what colours them, as arrays in safetensors files."""
 
 import json
-from collections import OrderedDict
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +11,7 @@ from sqlalchemy.orm import Session
 from app.annotations import sight
 from app.cells.index import Columns, Ids, columns_of
 from app.errors import Conflict, Invalid, NotFound
+from app.kept import Kept
 from app.language import _, ngettext
 from app.models import Batch, CellMap, Project, User
 from app.predictions import batches
@@ -33,24 +33,21 @@ class Placed:
     rows: Ids
 
 
-_kept: OrderedDict[tuple[str, int], Placed] = OrderedDict()
+_kept: Kept[tuple[str, int], Placed] = Kept(KEPT)
 
 
 def placed(found: CellMap, columns: Columns) -> Placed:
     """Return the cells of a map. Raises Conflict where another file has replaced this one since."""
-    key = (found.artifact, found.project_id)
-    known = _kept.get(key)
-    if known is None:
+
+    def load() -> Placed:
         try:
             arrays = load_file(get_storage().local_path(f"maps/{found.artifact}"))
         except FileNotFoundError:
             raise Conflict(_("The map has just changed. Please load the page again.")) from None
         # Cells are only ever added, so rows stay what they are.
-        known = Placed(arrays["cell_ids"], arrays["places"], columns.places(arrays["cell_ids"]))
-        _kept[key] = known
-        while len(_kept) > KEPT:
-            _kept.popitem(last=False)
-    return known
+        return Placed(arrays["cell_ids"], arrays["places"], columns.places(arrays["cell_ids"]))
+
+    return _kept.get((found.artifact, found.project_id), load)
 
 
 def find_map(session: Session, project: Project, map_id: int) -> CellMap:

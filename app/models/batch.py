@@ -58,7 +58,7 @@ class Batch(Base):
     user_id: Mapped[int] = mapped_column(ForeignKey("user.id"))
     kind: Mapped[str]  # "group", "next", "review", "conflict", "second", "audit", "adjudication", "map"
     class_id: Mapped[int | None] = mapped_column(ForeignKey("cell_class.id"))  # what a review is of
-    cell_ids: Mapped[CellIds] = mapped_column(CellIdArray)
+    cell_ids: Mapped[CellIds] = mapped_column(CellIdArray, deferred=True)  # read when asked for: megabytes of a review
     note: Mapped[str]  # one sentence above the cells
     reasons: Mapped[dict[str, str]] = mapped_column(JSON)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)

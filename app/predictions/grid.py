@@ -4,6 +4,7 @@ import base64
 import binascii
 import json
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -16,6 +17,7 @@ from app.cells.index import Columns, columns_of
 from app.cells.sampling import scattered
 from app.errors import Invalid
 from app.forms import LARGEST_ID, Id
+from app.kept import Kept
 from app.language import _
 from app.models import Batch, CellClass, Classifier, Project, User
 from app.predictions.batches import find_batch
@@ -24,6 +26,7 @@ from app.predictions.similar import Distances, distances
 
 PAGE = 200
 MOST_CELLS = 1000  # on one page
+KEPT = 8  # batches whose places are in memory: turning pages reads a million of them once
 LONGEST_CURSOR = 200  # characters
 
 Order = Literal["uncertain", "confident", "novel", "newest", "random", "batch", "similar"]
@@ -164,12 +167,19 @@ def gather(
     return Facts(columns, table, classifier, batch, places, far, audited, awaiting)
 
 
+_kept: Kept[tuple[int, datetime, int], Keys] = Kept(KEPT)
+
+
 def _places(columns: Columns, batch: Batch) -> Keys:
     """Return the place of each cell in a batch (n,), infinity for cells that are not in it."""
-    places = np.full(len(columns), np.inf)
-    rows = columns.places(batch.cell_ids)
-    places[rows[rows >= 0]] = np.flatnonzero(rows >= 0)
-    return places
+
+    def look_up() -> Keys:
+        places = np.full(len(columns), np.inf)
+        rows = columns.places(batch.cell_ids)
+        places[rows[rows >= 0]] = np.flatnonzero(rows >= 0)
+        return places
+
+    return _kept.get((batch.id, batch.created_at, len(columns)), look_up)
 
 
 def passing(facts: Facts, classes: dict[str, CellClass], filters: GridFilters) -> npt.NDArray[np.bool_]:

@@ -1,7 +1,6 @@
 """Score tables: what one classifier says about every cell, read from storage and kept for the next request."""
 
 import logging
-from collections import OrderedDict
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +12,8 @@ from sqlalchemy.orm import Session
 from app.cells.index import Columns
 from app.db import reading
 from app.errors import NotFound
+from app.kept import Kept
+from app.language import _
 from app.models import Classifier
 from app.storage import get_storage
 
@@ -67,23 +68,23 @@ class ScoresGoneError(NotFound):
     """The score table of this version is not kept any more."""
 
 
-_tables: OrderedDict[tuple[str, int, int], ScoreTable] = OrderedDict()
+_tables: Kept[tuple[str, int, int], ScoreTable] = Kept(KEPT)
 
 
 def table_of(classifier: Classifier, columns: Columns) -> ScoreTable:
     """Return the score table of a classifier, a row for each of `columns`. Raises ScoresGoneError."""
-    key = (str(classifier.scores), classifier.project_id, len(columns))  # cells are only ever added
-    table = _tables.get(key)
-    if table is None:
+
+    def load() -> ScoreTable:
         try:
             arrays = load_file(get_storage().local_path(f"scores/{classifier.scores}"))
         except FileNotFoundError:
-            reason = f"classifier: the scores of version {classifier.version} are no longer kept."
-            raise ScoresGoneError(reason) from None
-        table = _tables[key] = ScoreTable(**arrays).aligned(columns)
-        while len(_tables) > KEPT:
-            _tables.popitem(last=False)
-    return table
+            raise ScoresGoneError(
+                _("classifier: the scores of version %(version)s are no longer kept.", version=classifier.version)
+            ) from None
+        return ScoreTable(**arrays).aligned(columns)
+
+    # Cells are only ever added.
+    return _tables.get((str(classifier.scores), classifier.project_id, len(columns)), load)
 
 
 def newest_scores(

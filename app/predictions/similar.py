@@ -1,7 +1,6 @@
 """The cells that look most like one cell, by the distance of their embeddings."""
 
 import os
-from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -11,6 +10,7 @@ from sqlalchemy.orm import Session
 from app.cells.index import Columns
 from app.cells.matrix import Matrix, matrix_of
 from app.errors import NotFound
+from app.kept import Kept
 from app.language import _
 from app.models import Encoder, Project
 
@@ -19,7 +19,7 @@ KEPT = 8  # answers in memory: turning pages does not compare with a million cel
 
 Distances = npt.NDArray[np.float32]
 
-_kept: OrderedDict[tuple[str, int, int, int], Distances] = OrderedDict()
+_kept: Kept[tuple[str, int, int, int], Distances] = Kept(KEPT)
 
 
 def distances(session: Session, project: Project, columns: Columns, cell_id: int) -> Distances:
@@ -32,16 +32,15 @@ def distances(session: Session, project: Project, columns: Columns, cell_id: int
         raise NotFound(_("similar: this project has no cell %(cell_id)s.", cell_id=cell_id))
     matrix = matrix_of(session.get_one(Encoder, project.encoder_id))
     key = (matrix.encoder_sha256, cell_id, len(matrix.image_ids), len(columns))
-    found = _kept.get(key)
-    if found is None:
+
+    def compute() -> Distances:
         rows = matrix.rows(columns.image_ids)
         if rows[place] < 0:
             raise NotFound(_("similar: cell %(cell_id)s has not been prepared yet.", cell_id=cell_id))
         to_rows = np.sqrt(_squared(matrix, matrix.vectors[rows[place]].astype(np.float32)))
-        found = _kept[key] = np.where(rows >= 0, to_rows[rows], np.float32(np.inf))
-        while len(_kept) > KEPT:
-            _kept.popitem(last=False)
-    return found
+        return np.where(rows >= 0, to_rows[rows], np.float32(np.inf))
+
+    return _kept.get(key, compute)
 
 
 def _squared(matrix: Matrix, vector: npt.NDArray[np.float32]) -> Distances:
