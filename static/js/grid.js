@@ -229,9 +229,9 @@ buttons[location.hash.slice(1)]?.();
 new Live(
   grid.dataset,
   {
-    labels: (event) => {
+    labels: (event, known) => {
       if (queue.isOwn(event.action)) return;
-      labeller.receive(event);
+      labeller.receive(event, known);
       void recent.refresh();
     },
     scores: ({ version }) => { if (String(version) !== grid.dataset.version) pages.refresh(); },

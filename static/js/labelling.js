@@ -83,8 +83,12 @@ export class Labeller {
     this.#replay(how, this.history[how](action) ?? { action, changes: [], bulk: count });
   }
 
-  /** Show labels of other people, and of our other tabs. @param {{by: string, source?: string, items: object[]}} event */
-  receive({ by, source, items, unseen = false }) {
+  /**
+   * Show labels of other people, and of our other tabs.
+   * @param {{by: string, source?: string, items: object[]}} event
+   * @param {boolean} [known] the counts hold them already
+   */
+  receive({ by, source, items, unseen = false }, known = false) {
     const changes = [];
     for (const item of items) {
       if (this.queue.isPending(item.cell_id)) continue;
@@ -93,7 +97,7 @@ export class Labeller {
       changes.push({ cell_id: item.cell_id, before: tile ? annotation(tile) : NONE, after });
       if (tile) paintAnnotation(tile, after);
     }
-    if (!unseen) this.classes.adjust(changes); // the server's next counts have them apart
+    if (!unseen && !known) this.classes.adjust(changes); // the server's next counts have them apart
   }
 
   /** A step was saved; cells that someone else labelled meanwhile were left alone. */

@@ -19,7 +19,8 @@ export class Live {
 
   /**
    * @param {DOMStringMap} page says `project` and `lastEvent`, the newest event when the page was made
-   * @param {Record<string, (data: any) => void>} handlers by event name
+   * @param {Record<string, (data: any, known: boolean) => void>} handlers by event name; `known` events came before
+   *   the page was made or the connection was lost: the server sends the last ones again, for it cannot tell
    * @param {object} callbacks
    * @param {() => void} callbacks.onGap events may have been missed
    * @param {(online: boolean) => void} callbacks.onState
@@ -35,6 +36,7 @@ export class Live {
 
   #open() {
     this.#close();
+    const begun = Number(this.#last);
     this.#source = new EventSource(`/projects/${this.project}/events?after=${this.#last}`);
     this.#source.addEventListener("open", () => {
       this.#wait = FIRST_WAIT;
@@ -46,7 +48,7 @@ export class Live {
     for (const [name, handle] of Object.entries(this.handlers)) {
       this.#source.addEventListener(name, (event) => {
         if (Number(event.lastEventId) > Number(this.#last)) this.#last = event.lastEventId;
-        handle(JSON.parse(event.data));
+        handle(JSON.parse(event.data), Number(event.lastEventId) <= begun);
       });
     }
   }

@@ -104,6 +104,21 @@ def test_two_people_see_each_others_labels_and_neither_undoes_the_others(page: P
     expect(theirs).to_have_attribute("data-class", "LYT")
 
 
+def test_labels_saved_a_moment_before_a_page_is_opened_count_once(page: Page, grid: str) -> None:
+    page.goto(f"{grid}?order=newest")
+    counts = page.locator(".class-count b")
+    before = sum(map(int, counts.all_inner_texts()))
+    label_by_keys(page, 4)
+    saved(page)
+    page.goto(f"{grid}?order=random&labelled=no")  # none of them is on this page
+    page.wait_for_timeout(1500)  # the stream sends them again at its beginning
+    assert sum(map(int, counts.all_inner_texts())) == before + 4
+    page.goto(f"{grid}?order=newest")
+    for _ in range(4):
+        page.keyboard.press("Control+z")
+    saved(page)
+
+
 def test_the_order_follows_and_what_is_touched_stays(page: Page, grid: str) -> None:
     page.goto(f"{grid}?order=novel")  # two looks so different leave no cell uncertain
     label_by_keys(page, 6)
