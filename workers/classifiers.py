@@ -121,6 +121,7 @@ def _publish(
             newest_annotation_id=material.newest_annotation_id,
             cells_scored=len(material.cell_ids),
             predicted=dict(zip(map(str, head.classes_), counts, strict=True)),
+            estimate=None if np.isnan(head.out_of_fold_accuracy_) else head.out_of_fold_accuracy_,
             artifact=artifact.sha256,
             scores=scores.sha256,
             fit_seconds=seconds,

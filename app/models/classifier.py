@@ -41,6 +41,8 @@ class Classifier(Base):
     newest_annotation_id: Mapped[int]
     cells_scored: Mapped[int]
     predicted: Mapped[dict[str, Any]] = mapped_column(JSON)  # how many cells it predicts per class code
+    # Balanced accuracy on labels predicted unseen, as the fit itself finds it; `metrics` are more exact and come later.
+    estimate: Mapped[float | None]
     metrics: Mapped[dict[str, Any] | None] = mapped_column(JSON)  # cross-validation; follows shortly after the scores
     artifact: Mapped[str]
     scores: Mapped[str | None]

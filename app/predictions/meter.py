@@ -77,18 +77,14 @@ def _still_unsure(
     )
 
 
-def learning_curve(session: Session, project_id: int) -> list[dict[str, float]]:
-    """Return labels, balanced accuracy and its interval of the newest evaluated versions, fewest labels first."""
-    query = select(Classifier.labels, Classifier.metrics).where(Classifier.project_id == project_id)
-    query = query.where(Classifier.metrics.is_not(None)).order_by(Classifier.version.desc()).limit(POINTS)
-    points = [
-        {
-            "labels": row.labels,
-            "accuracy": row.metrics["balanced_accuracy"],
-            "low": row.metrics["interval"][0],
-            "high": row.metrics["interval"][1],
-        }
-        for row in session.execute(query)
-        if row.metrics
-    ]
-    return sorted(points, key=lambda point: point["labels"])
+def learning_curve(session: Session, project_id: int) -> list[dict[str, float | None]]:
+    """Return the newest versions, fewest labels first: `labels`, the `estimate` of the fit, and `accuracy` with its
+    interval `low` to `high` where it was cross-validated, else None."""
+    query = select(Classifier.labels, Classifier.estimate, Classifier.metrics)
+    query = query.where(Classifier.project_id == project_id).order_by(Classifier.version.desc()).limit(POINTS)
+    points: list[dict[str, float | None]] = []
+    for row in session.execute(query):
+        low, high = row.metrics["interval"] if row.metrics else (None, None)
+        accuracy = row.metrics["balanced_accuracy"] if row.metrics else None
+        points.append({"labels": row.labels, "estimate": row.estimate, "accuracy": accuracy, "low": low, "high": high})
+    return sorted(points, key=lambda point: point["labels"] or 0)

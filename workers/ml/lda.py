@@ -47,7 +47,8 @@ class LogisticLDA(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     Fitted: `classes_` (k,), `center_` (d,), `whitener_` (d, d) with whitener_ @ whitener_.T the inverse covariance,
     `means_` (k, d) whitened class means, `coef_` (k, d) and `intercept_` (k,) of the logits in that space,
-    `temperature_`, `novelty_scale_`.
+    `temperature_`, `novelty_scale_`, `out_of_fold_accuracy_` the balanced accuracy on labels predicted unseen, from one
+    deal of folds and without unlabelled cells (NaN with one label a class).
     """
 
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike, unlabelled: npt.ArrayLike | None = None) -> Self:
@@ -66,6 +67,7 @@ class LogisticLDA(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.coef_, self.intercept_ = _logistic((rows - self.center_) @ self.whitener_, codes)
         held_out, logits, angles = self._out_of_fold(rows, codes)
         self.temperature_ = temperature(logits, codes[held_out]) if len(held_out) else 1.0
+        self.out_of_fold_accuracy_ = _mean_recall(codes[held_out], logits.argmax(1))
         # Copies of one cell have no angle at all; any other cell is then novel, but finitely so.
         self.novelty_scale_ = max(_upper_bound(angles, COVERAGE), 1e-3)
         if unlabelled is not None and len(np.asarray(unlabelled)):
@@ -153,6 +155,11 @@ class LogisticLDA(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             return np.empty(0, np.intp), np.empty((0, len(counts))), np.empty(0)
         indices, logits_, angles = zip(*found, strict=True)
         return np.concatenate(indices), np.concatenate(logits_), np.concatenate(angles)
+
+
+def _mean_recall(codes: npt.NDArray[np.intp], predicted: npt.NDArray[np.intp]) -> float:
+    counts, right = np.bincount(codes), np.bincount(codes, weights=codes == predicted)
+    return float((right[counts > 0] / counts[counts > 0]).mean()) if len(codes) else float("nan")
 
 
 def folds_of(codes: npt.NDArray[np.intp], folds: int) -> npt.NDArray[np.intp]:
