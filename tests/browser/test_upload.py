@@ -1,7 +1,8 @@
-"""An upload whose server goes away, as the person at the browser sees it."""
+"""Uploads as the person at the browser sees them: a server that goes away, fields of a smear."""
 
 import re
 import zipfile
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -9,11 +10,13 @@ from playwright.sync_api import Page, expect
 
 from tests.browsing import share_session
 from tests.factories import cell_image
-from tests.live import Browser, Installation
+from tests.live import Browser, Installation, until
+from tests.slides.test_fields import field_of
 
 CELLS = 300
 SLOW = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 150_000}  # bytes per second
 SECONDS = 60
+Look = Callable[[Page, str], None]
 
 
 def test_an_upload_survives_the_death_of_the_server_and_the_page_says_so(
@@ -42,11 +45,28 @@ def test_an_upload_survives_the_death_of_the_server_and_the_page_says_so(
     expect(page.locator(".upload")).to_contain_text(f"{CELLS} new cells")
 
 
-def new_slide(maria: Browser) -> str:
-    """The path of an empty slide."""
+def test_cells_of_a_field_are_seen_in_it(page: Page, maria: Browser, look: Look, tmp_path: Path) -> None:
+    (tmp_path / "field.png").write_bytes(field_of(["NGS", "LYT", "EOS"], 1))
+    share_session(page, maria)
+    page.goto(path := new_slide(maria, "Smears"))
+    page.get_by_label("fields of the smear").check()
+    page.locator("#choose-files").set_input_files(tmp_path / "field.png")
+    expect(page.locator(".upload")).to_contain_text("6 new cells", timeout=SECONDS * 1000)
+    look(page, "slide-fields")
+    page.goto(path.partition("/slides")[0] + "/cells")
+    page.locator(".tile").first.focus()
+    page.keyboard.press("Space")
+    around = page.locator("#zoom-field img")
+    expect(around).to_be_visible()
+    until(lambda: around.evaluate("image => image.naturalWidth") > 400, SECONDS, "the field is not shown")
+    look(page, "zoom-field")
+
+
+def new_slide(maria: Browser, name: str = "Lab") -> str:
+    """The path of an empty slide of a new project."""
     with closing(maria.rest()) as rest:
         classes = [{"code": code, "name": code} for code in ("NGS", "LYT")]
-        project = rest.post("projects", json={"name": "Lab", "classes": classes}).raise_for_status().json()["id"]
+        project = rest.post("projects", json={"name": name, "classes": classes}).raise_for_status().json()["id"]
         scanner = rest.post(f"projects/{project}/scanners", json={"name": "S"}).raise_for_status().json()["id"]
         slide = {"accession": "A", "scanner_id": scanner}
         slide_id = rest.post(f"projects/{project}/slides", json=slide).raise_for_status().json()["id"]
