@@ -25,9 +25,8 @@ HEADS = ("ours", "paper-lr")
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Result]]:
-    """The command line. UMAP runs uncompiled, which for a few cells takes a fraction of the time compiling does."""
+    """The command line."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NUMBA_DISABLE_JIT", "1")
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("COLUMNS", "400")
         yield lambda *arguments: CliRunner().invoke(main, [str(argument) for argument in arguments])

@@ -32,7 +32,6 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Re
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NUMBA_DISABLE_JIT", "1")
         patch.setattr("workers.ml.study_figures.MIN_POINTS", 1000)  # the map has its own test
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("COLUMNS", "400")
