@@ -17,7 +17,7 @@ from alembic.config import Config
 from fastapi.testclient import TestClient
 from sqlalchemy import create_engine, func, select, text
 
-from app import db, jobs
+from app import db, jobs, leases
 from app.accounts.service import start_session
 from app.annotations.undo import NOTES
 from app.cells.index import columns_of
@@ -208,7 +208,7 @@ def check_everything_was_kept(project: Project) -> None:
 def hold(job_id: int) -> Task:
     """Claim a job as a worker would."""
     with transaction() as session:
-        claimed = jobs.claim(session, Job.id == job_id, "test")
+        claimed = leases.claim(session, Job.id == job_id, "test")
         assert claimed is not None
         return Task(claimed.id, claimed.kind, claimed.fence, claimed.project_id or 0, claimed.arguments)
 

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
-from app import jobs
+from app import leases
 from app.config import get_settings
 from app.db import connect, transaction
 from workers.housekeeping import Housekeeper
@@ -43,7 +43,7 @@ def main(queue: str) -> None:
 
     owner = f"{socket.gethostname()}/{get_settings().port}/{queue}"
     with transaction() as session:
-        if left := jobs.release(session, owner):
+        if left := leases.release(session, owner):
             log.warning("took up %s jobs that the last worker could not finish", left)
     housekeeper = Housekeeper()
     while not stop.is_set():

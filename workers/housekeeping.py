@@ -6,7 +6,7 @@ from time import monotonic, sleep
 
 from sqlalchemy import delete, select
 
-from app import events, jobs
+from app import events, leases
 from app.config import get_settings
 from app.db import connect, now, reading, transaction
 from app.jobs import Job
@@ -42,7 +42,7 @@ def sweep() -> None:
         if session.scalar(select(Job.id).where(Job.state.in_(("queued", "running"))).limit(1)) is None:
             return
     with transaction() as session:
-        if taken := jobs.sweep(session):
+        if taken := leases.sweep(session):
             log.warning("took back %s jobs whose worker was silent", taken)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from app import events, jobs
+from app import events, leases
 from app.config import get_settings
 from app.db import reading, transaction
 from app.jobs import Job
@@ -70,14 +70,14 @@ class Task:
         """Mark the job done. Raises LeaseLostError."""
         with transaction() as session:
             job = self._locked_job(session)
-            jobs.finish(job)
+            leases.finish(job)
             _tell(session, job)
 
     def fail(self, error: BaseException) -> None:
         """Record an error; the job is tried again later or given up. Raises LeaseLostError."""
         with transaction() as session:
             job = self._locked_job(session)
-            jobs.fail(session, job, f"{type(error).__name__}: {error}"[:1000])
+            leases.fail(session, job, f"{type(error).__name__}: {error}"[:1000])
             _tell(session, job)
 
     def _locked_job(self, session: Session) -> Job:
@@ -104,7 +104,7 @@ def run_next(queue: str, owner: str) -> bool:
     """Run the oldest waiting job of a queue; False if there is none. Idle looks do not take the write lock."""
     which = Job.queue == queue
     with reading() as session:
-        if not jobs.waiting(session, which):
+        if not leases.waiting(session, which):
             return False
     return _run(which, owner, pass_over_locked=True)
 
@@ -116,7 +116,7 @@ def run_job(job_id: int, owner: str) -> bool:
 
 def _run(which: Any, owner: str, *, pass_over_locked: bool) -> bool:
     with transaction() as session:
-        job = jobs.claim(session, which, owner, pass_over_locked=pass_over_locked)
+        job = leases.claim(session, which, owner, pass_over_locked=pass_over_locked)
         if job is None:
             return False
         task = Task(job.id, job.kind, job.fence, job.project_id or 0, job.arguments)
@@ -155,7 +155,7 @@ def _heartbeat(task: Task) -> Iterator[None]:
         while not over.wait(get_settings().lease_seconds / 3):
             try:
                 with transaction() as session:
-                    if not jobs.heartbeat(session, task.job_id, task.fence):
+                    if not leases.heartbeat(session, task.job_id, task.fence):
                         return
             except OperationalError as error:  # a restart of the database is shorter than the lease
                 log.warning("the lease of job %s was not extended: %s", task.job_id, error)

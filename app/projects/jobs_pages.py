@@ -8,7 +8,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
-from app import jobs
+from app import leases
 from app.accounts.access import CurrentUser, Manager
 from app.db import SessionDep
 from app.errors import Conflict, NotFound
@@ -67,7 +67,7 @@ def retry(job: ViewableJob, manager: Manager, session: SessionDep) -> RedirectRe
     """Start a job again that was given up."""
     if job.state != "dead":
         raise Conflict(_("Job %(id)s was not given up, so it cannot be started again.", id=job.id))
-    jobs.retry(session, job)
+    leases.retry(session, job)
     record(session, "job.retried", by=manager.id, project_id=job.project_id, job=job.id)
     return RedirectResponse("/jobs", 303)
 

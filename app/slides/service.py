@@ -3,7 +3,7 @@
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app import jobs
+from app import jobs, leases
 from app.db import now
 from app.errors import Conflict, Invalid
 from app.events import publish
@@ -83,7 +83,7 @@ def retry(session: Session, upload: Upload) -> None:
     job = dead_job(session, upload.id)
     if job is None:
         raise Conflict(_("Unpacking has not been given up."))
-    jobs.retry(session, job)
+    leases.retry(session, job)
 
 
 def tell(session: Session, upload: Upload, project_id: int) -> None:

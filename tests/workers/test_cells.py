@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import select
 
-from app import jobs
+from app import jobs, leases
 from app.db import now, reading, transaction
 from app.models import Embedding, Encoder, Image, Project, User
 from app.storage import get_storage
@@ -78,7 +78,7 @@ def test_an_image_that_keeps_killing_the_worker_is_left_out(
         except Crash:
             crashes += 1
         with transaction() as session:
-            jobs.release(session, "me")
+            leases.release(session, "me")
     assert crashes == 3  # with others, alone, and alone once more
     found = embeddings()
     assert [found[image.id][0] is not None for image in images] == [True, True, False, True, True, True]

@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import select, update
 
-from app import jobs
+from app import jobs, leases
 from app.db import now, reading, transaction
 from app.jobs import Job
 from app.models import AuditEvent
@@ -39,7 +39,7 @@ def job(job_id: int) -> Job:
 def hold(job_id: int, owner: str = "other") -> Task:
     """Claim a job as another worker would and keep it."""
     with transaction() as session:
-        claimed = jobs.claim(session, Job.id == job_id, owner)
+        claimed = leases.claim(session, Job.id == job_id, owner)
         assert claimed is not None
         return Task(claimed.id, claimed.kind, claimed.fence, claimed.project_id or 0, claimed.arguments)
 
@@ -52,7 +52,7 @@ def expire(job_id: int) -> None:
 
 def sweep() -> None:
     with transaction() as session:
-        jobs.sweep(session)
+        leases.sweep(session)
 
 
 def test_requests_are_one_job_while_it_waits_and_another_once_it_runs(handled: list[int]) -> None:
@@ -110,7 +110,7 @@ def test_a_job_that_kills_its_worker_is_given_up_and_can_be_started_again(
     handled: list[int], client: TestClient, sign_in: Callable[..., TestClient]
 ) -> None:
     job_id = queue_fit()
-    for _ in range(jobs.MAX_ATTEMPTS):
+    for _ in range(leases.MAX_ATTEMPTS):
         hold(job_id)
         expire(job_id)
         sweep()
@@ -132,7 +132,7 @@ def test_a_job_that_kills_its_worker_is_given_up_and_can_be_started_again(
 def test_the_last_batch_that_is_given_up_leaves_its_neighbours_to_be_scored(installation: Path) -> None:
     with transaction() as session:
         (job_id,) = jobs.embed_images(session, 1, 1, [1])
-    for _ in range(jobs.MAX_ATTEMPTS):
+    for _ in range(leases.MAX_ATTEMPTS):
         with reading() as session:
             assert not jobs.is_queued(session, "fit:1")
         hold(job_id)
@@ -148,7 +148,7 @@ def test_an_error_is_shown_and_tried_again_after_a_pause(installation: Path, mon
 
     monkeypatch.setattr(runner, "_handler", lambda _kind: handler)
     job_id = queue_fit()
-    for attempt in range(jobs.MAX_ATTEMPTS):
+    for attempt in range(leases.MAX_ATTEMPTS):
         assert runner.run_next("fit", "me"), f"attempt {attempt} did not come"
         assert "the disk is on fire" in job(job_id).message
         assert not runner.run_next("fit", "me")  # it pauses
@@ -161,8 +161,8 @@ def test_a_restarted_worker_takes_up_what_its_former_life_left(handled: list[int
     job_id = queue_fit()
     hold(job_id, owner="host/8000/fit")
     with transaction() as session:
-        assert jobs.release(session, "host/8000/other") == 0
-        assert jobs.release(session, "host/8000/fit") == 1
+        assert leases.release(session, "host/8000/other") == 0
+        assert leases.release(session, "host/8000/fit") == 1
     assert runner.run_next("fit", "me")
     assert handled == [job_id]
 
