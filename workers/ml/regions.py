@@ -36,7 +36,7 @@ LARGEST: Final = 4.0
 """Nuclei larger than so many red cells are several that touch."""
 REACH: Final = 0.8
 """Cytoplasm lies so many red cells' diameters around its nucleus at most."""
-SMALL, LARGE = (disk(radius) for radius in (2, 4))
+FINE, COARSE = (disk(radius) for radius in (2, 4))
 
 Density = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -116,14 +116,13 @@ def find_cells(pixels: Pixels, diameter: float) -> list[Box]:
     contrast = ndimage.gaussian_filter(np.minimum(density[..., 0], density[..., 1]) - density[..., 2], 1)
     stained = ndimage.gaussian_filter(density[..., 1], 1) > FOREGROUND
     threshold = max(FAINTEST_NUCLEUS, NUCLEUS * float(np.percentile(contrast, 99.7)))
-    nuclei = opening(contrast > threshold, SMALL)
+    nuclei = opening(contrast > threshold, FINE)
     cells = _with_cytoplasm(nuclei, contrast, stained, threshold)
     boxes = []
     for region in measure.regionprops(measure.label(cells)):
         nucleus = nuclei[region.slice] & region.image
         top, left = region.bbox[:2]
-        for part in _parts(region.image, nucleus):
-            y, x = part
+        for y, x in _parts(region.image, nucleus):
             corner = (left + x.start, top + y.start, left + x.stop, top + y.stop)
             boxes.append(_box(corner, cells.shape, pixels.shape, scale))
     return boxes
@@ -133,6 +132,8 @@ def cut_out(pixels: Pixels, box: Box, side: int) -> Pixels:
     """Return the square (side, side, 3) around a cell; beyond the edge of the field is glass, of the field's colour."""
     left, top = (round(middle - side / 2) for middle in box.center)
     part = pixels[max(0, top) : max(0, top + side), max(0, left) : max(0, left + side)]
+    if part.shape == (side, side, 3):
+        return part
     square = np.empty((side, side, 3), np.uint8)
     square[:] = np.percentile(pixels[::8, ::8].reshape(-1, 3), 90, axis=0).astype(np.uint8)
     y, x = max(0, -top), max(0, -left)
@@ -152,10 +153,10 @@ def _with_cytoplasm(nuclei: Mask, contrast: Density, stained: Mask, threshold: f
     usual = np.median(others) if others.size else 0.0
     spread = 1.48 * np.median(np.abs(others - usual)) if others.size else 0.0
     least = min(max(usual + 1.2 * spread, -0.05), threshold)
-    plasma = opening((contrast > least) & stained, SMALL) | nuclei
+    plasma = opening((contrast > least) & stained, FINE) | nuclei
     cells = ndimage.binary_dilation(nuclei, iterations=round(REACH * WORKING), mask=plasma)
-    cells = closing(np.pad(cells, 8), LARGE)[8:-8, 8:-8]
-    return np.asarray(opening(ndimage.binary_fill_holes(cells), LARGE) | nuclei)
+    cells = closing(np.pad(cells, 8), COARSE)[8:-8, 8:-8]
+    return np.asarray(opening(ndimage.binary_fill_holes(cells), COARSE) | nuclei)
 
 
 def _parts(cell: Mask, nucleus: Mask) -> list[tuple[slice, slice]]:
