@@ -68,8 +68,9 @@ def agreement(session: Session, project: Project, user: User | None) -> Agreemen
 
     The label a cell carried when it was first read again counts as its first reading.
     """
-    codes = [item.code for item in classes(session, project)]
-    place = {item.id: at for at, item in enumerate(classes(session, project))}
+    known = classes(session, project)
+    codes = [item.code for item in known]
+    place = {item.id: at for at, item in enumerate(known)}
     people = _people(session)
     counts = []
     tables: dict[tuple[str, str], Counts] = defaultdict(lambda: np.zeros((len(codes), len(codes)), np.int64))
@@ -101,7 +102,7 @@ def _read_by(session: Session, project: Project) -> list[Readers]:
         label = labels[cell_id]
         if label.class_id is not None and label.user_id is not None:
             found.append({label.user_id: label.class_id, **read})
-    return found
+    return [read for read in found if len(read) > 1]  # who read a cell first may have labelled it anew since
 
 
 def _people(session: Session) -> dict[int | None, str]:

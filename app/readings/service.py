@@ -48,10 +48,12 @@ def label(session: Session, project: Project, form: LabelForm, by: User) -> Labe
     if labels:
         result = annotations.label(session, project, labels, action=form.action, source=form.source, by=by)
     result.saved += len(read)
-    seconds = _second(session, project, read)
-    new = store(session, project, form.action, audits + seconds, by)
-    if seconds and new:
-        remember(session, Act(project, form.action, "second", by), (each.class_id for each in seconds))
+    if read:
+        seconds = _second(session, project, read)
+        if store(session, project, form.action, seconds, by):
+            remember(session, Act(project, form.action, "second", by), (each.class_id for each in seconds))
+    if audits:
+        store(session, project, form.action, audits, by)
     return result
 
 
@@ -98,10 +100,12 @@ def _audits(
     rows = columns.places([item.cell_id for item in items])
     given = [(item, row) for item, row in zip(items, rows.tolist(), strict=True) if row >= 0]
     first = sight.audited(project, columns, np.array([row for _, row in given], np.int64))
+    taken_back = [item.cell_id for item, _ in given if item.class_ is None]
+    if not (first.any() or taken_back):
+        return []
     classifier, table = newest_scores(session, project.id, columns)
     ids = {item.code: item.id for item in classes(session, project)}
     known = select(Reading.cell_id, Reading.kind).where(Reading.user_id == by.id, Reading.kind.in_(AUDITS))
-    taken_back = [item.cell_id for item, _ in given if item.class_ is None]
     found = [
         Reading(kind=row.kind, cell_id=row.cell_id)
         for row in session.execute(known.where(Reading.cell_id.in_(taken_back)).distinct())
