@@ -101,17 +101,16 @@ def _hide(session: Session, project: Project, user: User, page: Page, tiles: lis
     ids = np.array([tile["cell_id"] for tile in tiles], np.int64)
     rows = page.columns.places(ids)
     kind = page.batch.kind if page.batch and page.batch.user_id == user.id else ""
-    unlabelled = kind == "audit" or sight.audited(project, page.columns, rows)
-    awaiting = sight.awaiting(session, project, page.columns, user.id, rows)
+    unlabelled = kind == "audit" or page.audited[rows]
     own = second_readings(session, project, ids.tolist()) if kind == "second" else {}
     codes = {item.id: item.code for item in classes(session, project)} if own else {}
-    for tile, blind, unread in zip(tiles, sight.blind(ids) & unlabelled, awaiting, strict=True):
+    for tile, blind, unread in zip(tiles, sight.blind(ids) & unlabelled, page.awaiting[rows], strict=True):
         if blind:
-            tile |= {"predicted": "", "confidence": None, "novelty": None, "why": "prediction hidden"}
+            tile |= {"predicted": "", "confidence": None, "novelty": None, "why": _("prediction hidden")}
         if unread or kind == "second":
             code = codes.get(own.get(tile["cell_id"], {}).get(user.id, 0), "")
             hidden = {"predicted": "", "confidence": None, "novelty": None, "class_source": "label" if code else ""}
-            tile |= {**hidden, "class_code": code, "by": user.name if code else "", "why": "read blind"}
+            tile |= {**hidden, "class_code": code, "by": user.name if code else "", "why": _("read blind")}
 
 
 def waiting(session: Session, project: Project, user: User, page: Page) -> dict[str, int]:
