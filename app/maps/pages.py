@@ -17,7 +17,7 @@ from app.forms import LARGEST_ID, Id, PathId
 from app.language import _
 from app.maps import service
 from app.maps.queries import map_of, open_job
-from app.predictions.pages import where
+from app.predictions.batches import where
 from app.projects import queries
 from app.projects.access import ViewableProject
 from app.scanners.queries import scanners

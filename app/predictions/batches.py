@@ -120,6 +120,12 @@ def serve(session: Session, project: Project, user: User, batch: Batch) -> Batch
     return batch
 
 
+def where(batch: Batch, place: Place | None = None) -> dict[str, str]:
+    """Return the address at which the grid shows a batch, with the filters it was asked for under."""
+    query = place.query if place else ""
+    return {"url": f"/projects/{batch.project_id}/cells?order=batch&batch={batch.id}{query}"}
+
+
 def _disagreements(session: Session, project: Project, columns: Columns, place: Place) -> list[dict[str, Any]]:
     """Return cells to which different people have given different classes: the newest ones, and what others said."""
     theirs = aliased(Annotation)

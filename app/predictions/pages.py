@@ -15,7 +15,6 @@ from app.db import SessionDep
 from app.errors import Invalid
 from app.forms import Id, PathId
 from app.language import _
-from app.models import Batch
 from app.predictions import batches, export, keys, meter, reviews, service
 from app.predictions.grid import GridFilters, page
 from app.predictions.scores import newest_scores
@@ -84,7 +83,7 @@ def serve_batch(
     project: ViewableProject, user: CurrentUser, session: SessionDep, form: batches.Place
 ) -> dict[str, Any]:
     """Choose the next cells for this person to label; the grid then opens the address."""
-    return where(batches.next_batch(session, project, user, form), form)
+    return batches.where(batches.next_batch(session, project, user, form), form)
 
 
 @router.post("/projects/{project_id}/conflicts")
@@ -92,7 +91,7 @@ def serve_conflicts(
     project: ViewableProject, user: CurrentUser, session: SessionDep, form: batches.Place
 ) -> dict[str, Any]:
     """Collect the labels that the others contradict; the grid then opens the address."""
-    return where(batches.conflicts(session, project, user, form), form)
+    return batches.where(batches.conflicts(session, project, user, form), form)
 
 
 @router.post("/projects/{project_id}/reviews")
@@ -100,13 +99,8 @@ def begin_review(
     project: ViewableProject, user: CurrentUser, session: SessionDep, form: reviews.ReviewForm
 ) -> dict[str, Any]:
     """Put the predictions of one class in order; the grid then opens the address."""
-    return where(reviews.begin(session, project, user, form, service.classes_by_code(session, project.id)), form)
-
-
-def where(batch: Batch, place: batches.Place | None = None) -> dict[str, Any]:
-    """Return the address at which the grid shows a batch, with the filters it was asked for under."""
-    query = place.query if place else ""
-    return {"url": f"/projects/{batch.project_id}/cells?order=batch&batch={batch.id}{query}"}
+    classes = service.classes_by_code(session, project.id)
+    return batches.where(reviews.begin(session, project, user, form, classes), form)
 
 
 @router.post("/projects/{project_id}/batches/{batch_id}/accept", status_code=202)

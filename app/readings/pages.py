@@ -16,7 +16,7 @@ from app.db import SessionDep
 from app.errors import Invalid
 from app.forms import FormValues, fields, parse, reasons_of
 from app.models import Project, User
-from app.predictions.pages import where
+from app.predictions.batches import where
 from app.projects.access import ManagedProject, ViewableProject
 from app.readings import queries, service, undo
 from app.readings.forms import MOST_READERS, QualityForm

@@ -27,18 +27,12 @@ export class Batches {
 
   /** Ask for the next cells to label. */
   next() {
-    return this.pages.serve(`/projects/${this.project}/batches`, this.#place());
+    return this.pages.serve(`/projects/${this.project}/batches`, this.pages.place);
   }
 
   /** Ask for the labels that others contradict. */
   conflicts() {
-    return this.pages.serve(`/projects/${this.project}/conflicts`, this.#place());
-  }
-
-  /** The scanner and slide the filters say. */
-  #place() {
-    const { scanner, slide } = Object.fromEntries(new FormData(this.pages.form));
-    return { scanner, slide };
+    return this.pages.serve(`/projects/${this.project}/conflicts`, this.pages.place);
   }
 
   /** Ask for labelled cells to read without their label. */

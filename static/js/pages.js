@@ -45,6 +45,12 @@ export class Pages {
     this.#lookAhead();
   }
 
+  /** @returns {{scanner: string, slide: string}} where the cells are that the filters say, empty for anywhere */
+  get place() {
+    const { scanner, slide } = Object.fromEntries(new FormData(this.form));
+    return { scanner, slide };
+  }
+
   /** @returns {string|null} address of the next page */
   get nextUrl() {
     return this.grid.dataset.nextCursor ? this.#urlFor(this.grid.dataset.nextCursor) : null;

@@ -12,7 +12,6 @@ import { _, number } from "./messages.js";
 import { cellId } from "./tiles.js";
 import { toast } from "./toast.js";
 
-
 /** The review that is shown. */
 export class Review {
   /**
@@ -36,9 +35,9 @@ export class Review {
 
   /** Begin with the class, scanner, slide and order the filters say, or with the class most cells are predicted to be. */
   begin() {
-    const { predicted, scanner, slide, order } = Object.fromEntries(new FormData(this.pages.form));
+    const { predicted, order } = Object.fromEntries(new FormData(this.pages.form));
     const body = { predicted: this.active ? "" : predicted, order: order === "novel" ? "novel" : "confident" };
-    return this.pages.serve(`/projects/${this.project}/reviews`, { ...body, scanner, slide });
+    return this.pages.serve(`/projects/${this.project}/reviews`, { ...body, ...this.pages.place });
   }
 
   /** Accept what is neither labelled nor selected, and turn the page. What was selected stays an exception. */
