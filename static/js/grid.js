@@ -80,7 +80,7 @@ function pageChanged() {
   classes.setMeter(grid.dataset);
   showWaiting(grid.dataset);
   // The server's counts cannot know what is still on its way.
-  for (const entry of queue.entries) classes.adjust(entry.changes);
+  for (const entry of queue.entries) if (!entry.reading) classes.adjust(entry.changes);
   place.remember();
   update();
 }
@@ -132,7 +132,7 @@ const sheetOpen = () => document.querySelector("dialog.sheet[open]:not(.zoom)") 
 /** Commands that have no meaning below an open dialog. */
 const outsideDialogs = (act) => (argument) => (anyDialog() ? false : act(argument));
 
-listen({
+const acts = {
   move: (argument) => (sheetOpen() ? false : move(argument)),
   classKey: (key) => (sheetOpen() ? false : byClassKey(key)),
   accept: () => (sheetOpen() ? false : actByKey((targets) => labeller.accept(targets))),
@@ -166,32 +166,16 @@ listen({
   flatter: () => view.change("contrast", -1),
   crisper: () => view.change("contrast", 1),
   neutral: () => view.reset(),
-});
-
-const buttons = {
-  undo: () => labeller.undo(),
-  redo: () => labeller.redo(),
-  recent: () => recent.toggle(),
-  "accept-page": acceptPage,
-  conflicts: () => batches.conflicts(),
-  second: () => batches.second(),
-  audit: () => batches.audit(),
-  adjudicate: () => batches.adjudicate(),
-  similar: () => batches.similar(),
-  "select-until": () => batches.selectUntil(),
-  review: () => review.begin(),
-  "page-right": () => review.right(),
-  "page-wrong": () => review.wrong(),
-  "accept-until": () => review.acceptUntil(),
-  "next-batch": () => batches.next(),
-  keys: () => keySheet.toggle(),
-  neutral: () => view.reset(),
 };
+listen(acts);
+
+/** The command of a button: data-command="next-batch" does what the key of nextBatch does. */
+const commandOfButton = (name) => (name === "keys" ? "help" : name.replace(/-(.)/g, (_whole, letter) => letter.toUpperCase()));
 
 document.addEventListener("click", (event) => {
   const { command, size } = event.target.closest("[data-command], [data-size]")?.dataset ?? {};
   if (size) setSize(size);
-  buttons[command]?.();
+  if (command) acts[commandOfButton(command)]?.();
 });
 
 document.getElementById("classes").addEventListener("click", (event) => {
@@ -223,8 +207,9 @@ enableLasso(scroller, tiles, selection);
 setSize(document.documentElement.dataset.tileSize);
 pageChanged();
 queue.start();
-// The page of quality links to a batch by its command.
-buttons[location.hash.slice(1)]?.();
+// The page of quality links to a batch by its command. No other command may be a link: they change labels.
+const linked = location.hash.slice(1);
+if (["second", "audit", "adjudicate"].includes(linked)) acts[linked]();
 
 new Live(
   grid.dataset,
