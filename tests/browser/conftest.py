@@ -69,8 +69,8 @@ def context(chromium: Browser, running: Installation) -> Iterator[BrowserContext
 
 
 @pytest.fixture
-def page(context: BrowserContext) -> Iterator[Page]:
-    """A tab; an error in a script or a refusal by the security policy fails the test."""
+def tab(context: BrowserContext) -> Iterator[Page]:
+    """A tab of nobody; an error in a script or a refusal by the security policy fails the test."""
     page = context.new_page()
     problems: list[str] = []
 
@@ -83,6 +83,13 @@ def page(context: BrowserContext) -> Iterator[Page]:
     page.on("console", note)
     yield page
     assert problems == []
+
+
+@pytest.fixture
+def page(tab: Page, maria: Client) -> Page:
+    """The tab of the first manager."""
+    share_session(tab, maria)
+    return tab
 
 
 @pytest.fixture

@@ -48,5 +48,10 @@ def label_by_keys(page: Page, count: int) -> None:
         page.keyboard.press(key(page.locator(".tile:focus")))
 
 
+def labelled(page: Page) -> Locator:
+    """The tiles that carry a label."""
+    return page.locator('.tile:not([data-class=""])')
+
+
 def saved(page: Page) -> None:
     expect(page.locator("#save-state")).to_have_text("Saved", timeout=SECONDS * 1000)

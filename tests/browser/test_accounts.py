@@ -4,12 +4,8 @@ import re
 
 from playwright.sync_api import Page, expect
 
-from tests.browsing import share_session
-from tests.live import Browser
 
-
-def test_loading_again_shows_no_secret_and_makes_no_second_one(page: Page, maria: Browser) -> None:
-    share_session(page, maria)
+def test_loading_again_shows_no_secret_and_makes_no_second_one(page: Page) -> None:
     page.goto("/account")
     page.locator("#token_name").fill("scanner")
     page.get_by_role("button", name="Create token").click()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, Route, expect
 
-from tests.browser.grids import archive_of, label_by_keys, make_grid, saved
+from tests.browser.grids import archive_of, label_by_keys, labelled, make_grid, saved
 from tests.browsing import share_session
 from tests.live import Browser
 
@@ -30,17 +30,6 @@ def grid(maria: Browser, archive: bytes) -> str:
 def own_grid(maria: Browser, archive: bytes) -> str:
     """The path of the grid of a fresh project, to be labelled."""
     return make_grid(maria, archive, LOOKS, CELLS)
-
-
-@pytest.fixture
-def page(page: Page, maria: Browser) -> Page:
-    """The tab of the first manager."""
-    share_session(page, maria)
-    return page
-
-
-def labelled(page: Page) -> Locator:
-    return page.locator('.tile:not([data-class=""])')
 
 
 def first_page(page: Page) -> None:

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.grids import SECONDS, archive_of, key, label_by_keys, make_grid, saved
+from tests.browser.grids import SECONDS, archive_of, key, label_by_keys, labelled, make_grid, saved
 from tests.browsing import share_session
 from tests.live import Browser, Installation
 
@@ -22,17 +22,6 @@ def archive() -> bytes:
 def grid(maria: Browser, archive: bytes) -> str:
     """The path of the grid of a fresh project whose cells are embedded."""
     return make_grid(maria, archive, LOOKS, CELLS)
-
-
-@pytest.fixture
-def page(page: Page, maria: Browser) -> Page:
-    """The tab of the first manager."""
-    share_session(page, maria)
-    return page
-
-
-def labelled(page: Page) -> Locator:
-    return page.locator('.tile:not([data-class=""])')
 
 
 def accepted(page: Page) -> Locator:

@@ -6,7 +6,6 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.grids import archive_of, key, make_grid
-from tests.browsing import share_session
 from tests.live import Browser
 
 SECONDS = 30_000
@@ -27,10 +26,7 @@ def read_in(page: Page, language: str, save: str) -> None:
     page.get_by_role("button", name=save).click()
 
 
-def test_a_person_reads_german_and_english_again(
-    page: Page, maria: Browser, grid: str, look: Callable[[Page, str], None]
-) -> None:
-    share_session(page, maria)
+def test_a_person_reads_german_and_english_again(page: Page, grid: str, look: Callable[[Page, str], None]) -> None:
     read_in(page, "Deutsch", "Save language")
     expect(page.locator("html")).to_have_attribute("lang", "de")
     expect(page.get_by_role("heading", name="Passwort")).to_be_visible()

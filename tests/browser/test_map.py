@@ -9,18 +9,10 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.grids import SECONDS, archive_of, make_grid, saved
-from tests.browsing import share_session
 from tests.live import Browser, until
 
 LOOKS = ["NGS"] * 120 + ["LYT"] * 60
 Look = Callable[[Page, str], None]
-
-
-@pytest.fixture
-def page(page: Page, maria: Browser) -> Page:
-    """The tab of the first manager."""
-    share_session(page, maria)
-    return page
 
 
 @pytest.fixture(scope="module")

@@ -27,13 +27,6 @@ def grid(maria: Browser) -> str:
 
 
 @pytest.fixture
-def page(page: Page, maria: Browser) -> Page:
-    """The tab of the first manager."""
-    share_session(page, maria)
-    return page
-
-
-@pytest.fixture
 def grace(chromium: Chromium, running: Installation, maria: Browser, grid: str) -> Iterator[Page]:
     """The tab of Grace, a reviewer and member of the project."""
     context = chromium.new_context(base_url=running.url, viewport=WIDE)  # type: ignore[arg-type]

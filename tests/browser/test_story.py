@@ -43,14 +43,14 @@ def cells() -> Cells:
     return found
 
 
-def test_the_main_job(page: Page, running: Installation, cells: Cells, look: Look, tmp_path: Path) -> None:
-    become_manager(page, running, look)
-    make_project(page, look)
-    upload(page, cells, look, tmp_path)
-    label_by_keys(page, cells, look)
-    see_predictions_change(page, cells, look)
-    export(page, cells)
-    look_around(page, look)
+def test_the_main_job(tab: Page, running: Installation, cells: Cells, look: Look, tmp_path: Path) -> None:
+    become_manager(tab, running, look)
+    make_project(tab, look)
+    upload(tab, cells, look, tmp_path)
+    label_by_keys(tab, cells, look)
+    see_predictions_change(tab, cells, look)
+    export(tab, cells)
+    look_around(tab, look)
 
 
 def become_manager(page: Page, running: Installation, look: Look) -> None:

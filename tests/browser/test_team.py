@@ -5,7 +5,6 @@ from collections.abc import Callable
 from playwright.sync_api import Page, Request, expect
 
 from tests.browser.grids import archive_of, label_by_keys, make_grid, saved
-from tests.browsing import share_session
 from tests.live import Browser
 
 LOOKS = ["NGS", "LYT"] * 4
@@ -14,7 +13,6 @@ LOOKS = ["NGS", "LYT"] * 4
 def test_two_labels_are_on_the_team_page_and_none_when_it_is_off(
     page: Page, maria: Browser, look: Callable[[Page, str], None]
 ) -> None:
-    share_session(page, maria)
     grid = make_grid(maria, archive_of(LOOKS), ["NGS", "LYT"], len(LOOKS))
     team, settings = grid.replace("/cells", "/team"), grid.replace("/cells", "/settings")
     page.goto(team)

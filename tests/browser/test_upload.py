@@ -8,7 +8,6 @@ from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
-from tests.browsing import share_session
 from tests.factories import cell_image
 from tests.live import Browser, Installation, until
 from tests.slides.test_fields import field_of
@@ -25,7 +24,6 @@ def test_an_upload_survives_the_death_of_the_server_and_the_page_says_so(
     with zipfile.ZipFile(tmp_path / "cells.zip", "w") as archive:
         for number in range(CELLS):
             archive.writestr(f"{number}.png", cell_image("NGS", number))
-    share_session(page, maria)
     page.goto(new_slide(maria))
     expect(page.locator("#choosers")).to_be_visible()
     page.context.new_cdp_session(page).send("Network.emulateNetworkConditions", SLOW)
@@ -47,7 +45,6 @@ def test_an_upload_survives_the_death_of_the_server_and_the_page_says_so(
 
 def test_cells_of_a_field_are_seen_in_it(page: Page, maria: Browser, look: Look, tmp_path: Path) -> None:
     (tmp_path / "field.png").write_bytes(field_of(["NGS", "LYT", "EOS"], 1))
-    share_session(page, maria)
     page.goto(path := new_slide(maria, "Smears"))
     page.get_by_label("fields of the smear").check()
     page.locator("#choose-files").set_input_files(tmp_path / "field.png")
