@@ -77,7 +77,7 @@ export class Review {
     this.labeller.history.record({ action, changes: [], bulk: right });
     const values = { count: number(right), code: this.grid.dataset.review };
     toast(withKeys(_("Accepting %(count)s cells as %(code)s. Ctrl Z takes all of it back.", values)), { kind: "success" });
-    return this.pages.openAt(right);
+    return right < Number(this.grid.dataset.total) ? this.pages.openAt(right) : this.pages.refresh();
   }
 
   /** @returns {string} where the review stands */

@@ -40,6 +40,7 @@ def test_from_no_label_to_a_reviewed_class_by_keys_alone(page: Page, grid: str, 
     count(page, r"^\+\d\d\d ")
     page.keyboard.press("Control+z")
     count(page, r"^$")
+    accept_a_class_to_its_end(page)
 
 
 def served(page: Page, words: str) -> bool:
@@ -103,6 +104,16 @@ def accept_all_but_exceptions(page: Page) -> None:
     expect(unlabelled).to_have_count(2)
     page.keyboard.press("Control+z")
     expect(unlabelled).to_have_count(shown)
+
+
+def accept_a_class_to_its_end(page: Page) -> None:
+    page.keyboard.press("Shift+R")
+    expect(page.locator("#grid")).to_have_attribute("data-review", "LYT")
+    shown = page.locator(".tile").count()
+    page.keyboard.press("Shift+J")
+    expect(page.get_by_text("Right to the end: ⇧ U accepts them all.")).to_be_visible()
+    page.keyboard.press("Shift+U")
+    expect(page.locator('.tile[data-source="accepted"]')).to_have_count(shown, timeout=SECONDS * 1000)
 
 
 def test_similar_cells_are_selected_up_to_one_and_labelled_by_keys(page: Page, grid: str, look: Look) -> None:
