@@ -29,6 +29,7 @@ const grid = document.getElementById("grid");
 const scroller = document.getElementById("scroller");
 const filters = document.getElementById("filters");
 const { project } = grid.dataset;
+const linked = location.hash.slice(1); // before it is taken out of the address
 
 const tiles = new Tiles(grid);
 const classes = new ClassPanel(document.getElementById("classes"), document.getElementById("target-note"));
@@ -208,7 +209,6 @@ setSize(document.documentElement.dataset.tileSize);
 pageChanged();
 queue.start();
 // The page of quality links to a batch by its command. No other command may be a link: they change labels.
-const linked = location.hash.slice(1);
 if (["second", "audit", "adjudicate"].includes(linked)) acts[linked]();
 
 new Live(

@@ -67,6 +67,11 @@ def label_for_the_audit(page: Page, grid: str, look: Look) -> None:
     answer(page)
     page.goto(grid.replace("cells", "quality"))
     expect(page.get_by_text("labelled with their prediction hidden")).to_be_visible()
+    page.get_by_role("button", name="Read blind").or_(page.get_by_role("link", name="Read blind")).click()
+    expect(page.get_by_text("Nothing waits for you here.")).to_be_visible()
+    page.goto(f"{grid}#accept-page")  # no link labels anything
+    expect(page.locator(".tile").first).to_be_visible()
+    expect(page.locator('.tile[data-source="accepted"]')).to_have_count(0)
 
 
 def read_blind_but_one_right(grace: Page, grid: str, look: Look) -> None:
