@@ -1,5 +1,6 @@
 """Texts in the language of the reader: every text of the code has its German, and a lab can add a language."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -27,6 +28,19 @@ msgstr "Plural-Forms: nplurals=2; plural=(n > 1);"
 msgid "Save language"
 msgstr "Enregistrer la langue"
 """
+
+
+def test_no_text_hides_where_the_extractor_does_not_look() -> None:
+    hidden = [
+        f"{path.relative_to(ROOT)}:{call.lineno}"
+        for folder in ("app", "workers")
+        for path in (ROOT / folder).rglob("*.py")
+        for text in ast.walk(ast.parse(path.read_text()))
+        if isinstance(text, ast.JoinedStr)
+        for call in ast.walk(text)
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in ("_", "ngettext", "N_")
+    ]
+    assert hidden == [], "take these out of their f-strings"
 
 
 @pytest.fixture(scope="module")

@@ -51,7 +51,8 @@ def advice(figures: dict[str, dict[str, Any]], labels: dict[str, int]) -> str:
     if gains[best] < WORTH and not unsure:
         return _("More labels would hardly help: ten more of any class add less than half a point.")
     sentence = _go_on(best, gains[best]) if gains[best] >= WORTH else _still_unsure(unsure, width, figures, labels)
-    return f"{sentence} {_('Enough of %(codes)s.', codes=', '.join(done))}" if done else sentence
+    enough = [_("Enough of %(codes)s.", codes=", ".join(done))] if done else []
+    return " ".join([sentence, *enough])
 
 
 def _go_on(code: str, gain: float) -> str:
