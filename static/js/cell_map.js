@@ -73,17 +73,26 @@ export class CellMap {
 
   /** Draw all of it once before the next frame, however much has changed. */
   repaint() {
-    this.#shades ||= requestAnimationFrame(() => {
-      this.#shades = 0;
-      const { data, legend, view } = this;
-      const caught = this.#caught && new Uint8Array(data.length);
-      for (const row of this.#caught ?? []) caught[row] = 1;
-      data.shades = shadesOf(data, legend.mode, legend, caught);
-      this.#caught &&= this.#caught.filter((row) => data.shades[row] !== HIDDEN); // left out since
-      view.emphasis = legend.mode === "class" ? EMPHASIS : 1;
-      view.show(data.places, data.shades, legend.paint(data));
-      this.#describe();
-    });
+    this.#shades ||= requestAnimationFrame(() => this.#paint());
+  }
+
+  /** What is shown is decided now, for a key may come before the next frame. */
+  #settle() {
+    if (!this.#shades) return;
+    cancelAnimationFrame(this.#shades);
+    this.#paint();
+  }
+
+  #paint() {
+    this.#shades = 0;
+    const { data, legend, view } = this;
+    const caught = this.#caught && new Uint8Array(data.length);
+    for (const row of this.#caught ?? []) caught[row] = 1;
+    data.shades = shadesOf(data, legend.mode, legend, caught);
+    this.#caught &&= this.#caught.filter((row) => data.shades[row] !== HIDDEN); // left out since
+    view.emphasis = legend.mode === "class" ? EMPHASIS : 1;
+    view.show(data.places, data.shades, legend.paint(data));
+    this.#describe();
   }
 
   #describe() {
@@ -133,6 +142,7 @@ export class CellMap {
 
   /** Catch the cells in sight. */
   catchWindow() {
+    this.#settle();
     const { view, data } = this;
     const corners = [[0, 0], [view.width, 0], [view.width, view.height], [0, view.height]].map(([x, y]) => view.toMap(x, y));
     this.catch(data.inside(corners));
@@ -140,6 +150,7 @@ export class CellMap {
 
   /** Catch the cells around the cursor. */
   catchAround() {
+    this.#settle();
     const row = this.current;
     if (row < 0) return void toast(_("Move to a cell first: ⇧ and the arrow keys."));
     return this.catch(this.data.closest(this.data.at(row), AROUND));
@@ -149,7 +160,9 @@ export class CellMap {
   drawn(corners, done) {
     this.corners = done ? null : corners;
     this.#moved();
-    if (done) this.catch(this.data.inside(corners));
+    if (!done) return;
+    this.#settle();
+    this.catch(this.data.inside(corners));
   }
 
   /** Let a drag catch, or not. */
@@ -183,6 +196,7 @@ export class CellMap {
 
   /** Move the cursor to the next cell in a direction; at first to the one in the middle. */
   step(dx, dy) {
+    this.#settle();
     const { data, view } = this;
     this.#hovered = -1;
     const from = this.#cursor < 0 ? view.centre : data.at(this.#cursor);
