@@ -28,6 +28,7 @@ from app.projects import api as projects_api
 from app.projects import classes_api, events_api, jobs_api, jobs_pages, live
 from app.projects import pages as projects
 from app.readings import pages as readings
+from app.reports import api as reports_api
 from app.scanners import api as scanners_api
 from app.scanners import pages as scanners
 from app.slides import api as slides_api
@@ -60,6 +61,7 @@ APIS = (
     annotations_api,
     predictions_api,
     results_api,
+    reports_api,
     classifiers_api,
     jobs_api,
     events_api,

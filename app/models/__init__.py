@@ -12,6 +12,7 @@ from app.models.encoder import Embedding, Encoder
 from app.models.idempotency import IdempotencyKey
 from app.models.project import CellClass, Member, Project
 from app.models.reading import Reading
+from app.models.report import Report, Reporting, Signature
 from app.models.scanner import Scanner
 from app.models.slide import Refusal, Slide, Upload, UploadPart
 from app.models.user import ApiToken, Invitation, SignIn, User
@@ -39,8 +40,11 @@ __all__ = [
     "Ranking",
     "Reading",
     "Refusal",
+    "Report",
+    "Reporting",
     "Scanner",
     "SignIn",
+    "Signature",
     "Slide",
     "Upload",
     "UploadPart",

@@ -1,11 +1,7 @@
-"""REST endpoints that show a slide and a cell with what the classifier says about them."""
+"""REST endpoints that show a project and a cell with what the classifier says about them."""
 
-from typing import Literal
-
-import numpy as np
 from fastapi import Response
 from pydantic import BaseModel, Field
-from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.annotations.queries import current
@@ -13,10 +9,10 @@ from app.cells.access import ViewableCell
 from app.cells.api import CellItem, cell_item
 from app.cells.index import columns_of
 from app.db import SessionDep
-from app.models import Cell, Image, Job, Project, Slide, Upload
+from app.models import Cell, Image, Project
 from app.predictions import grid
 from app.predictions.api import ClassifierVersion, probabilities, version_of
-from app.predictions.scores import NO_CLASS, newest_classifier
+from app.predictions.scores import newest_classifier
 from app.predictions.service import class_rows, classes_by_code
 from app.projects.access import ViewableProject
 from app.projects.api import ProjectItem, project_etag, project_item
@@ -24,9 +20,6 @@ from app.projects.classes_api import ClassItem
 from app.rest import rest_router
 from app.scanners.api import ScannerItem, scanner_item
 from app.scanners.queries import scanners
-from app.slides import queries as slides
-from app.slides.access import ViewableSlide
-from app.slides.api import SlideItem, slide_item
 
 router = rest_router("results")
 
@@ -44,42 +37,6 @@ class ProjectResult(ProjectItem):
     classes: list[ClassCounts]
     scanners: list[ScannerItem]
     classifier: ClassifierVersion | None = Field(description="Null as long as there are too few labels.")
-
-
-class SlideCounts(BaseModel):
-    """Cells of the slide, those with a label, those the encoder has seen; and files that were refused."""
-
-    cells: int
-    labelled: int
-    embedded: int
-    refused: int
-
-
-class ClassShare(BaseModel):
-    """How many cells are predicted to be of a class, and which share of all predicted ones that is (0 to 1)."""
-
-    class_: str = Field(alias="class")
-    count: int
-    share: float
-
-
-class Differential(BaseModel):
-    """The predicted differential; `cells` is how many have a prediction."""
-
-    classifier: ClassifierVersion
-    cells: int
-    classes: list[ClassShare]
-
-
-class SlideResult(SlideItem):
-    """A slide and its result so far.
-
-    `receiving`: no images yet, or more are to come. `processing`: images are unpacked, embedded or scored. `ready`.
-    """
-
-    state: Literal["receiving", "processing", "ready"]
-    counts: SlideCounts
-    differential: Differential | None = Field(description="Null as long as the project has no classifier.")
 
 
 class Label(BaseModel):
@@ -127,55 +84,6 @@ def read_project(project: ViewableProject, session: SessionDep, response: Respon
         scanners=[scanner_item(scanner) for scanner in scanners(session, project)],
         classifier=version_of(session, classifier),
     )
-
-
-@router.get("/slides/{slide_id}", summary="Read a slide and its result")
-def read_slide(slide: ViewableSlide, session: SessionDep) -> SlideResult:
-    """Return state, counts and the predicted differential by the newest classifier."""
-    project = session.get_one(Project, slide.project_id)
-    counts = slides.counts(session, project, slide)
-    refused = session.scalar(select(func.sum(Upload.refused)).where(Upload.slide_id == slide.id))
-    page = grid.page(session, project, {}, grid.GridFilters(order="newest", slide=slide.id, limit=1))
-    unseen, differential = _differential(session, page, slide)
-    return SlideResult(
-        **slide_item(slide).model_dump(),
-        state=_state(session, slide, counts, unseen),
-        counts=SlideCounts(
-            cells=counts.cells, labelled=counts.labelled, embedded=counts.embedded, refused=int(refused or 0)
-        ),
-        differential=differential,
-    )
-
-
-def _differential(session: Session, page: grid.Page, slide: Slide) -> tuple[bool, Differential | None]:
-    """Return whether the classifier has not scored some cells yet, and the differential of the others."""
-    classifier = version_of(session, page.classifier)
-    if classifier is None or page.table is None or page.classifier is None:
-        return False, None
-    predicted = page.table.predicted[page.columns.slide_ids == slide.id]
-    seen = predicted[predicted != NO_CLASS]
-    counts = np.bincount(seen, minlength=len(page.classifier.classes)).tolist()
-    rows = [
-        ClassShare.model_validate({"class": code, "count": count, "share": count / max(1, len(seen))})
-        for code, count in zip(page.classifier.classes, counts, strict=True)
-    ]
-    return len(seen) < len(predicted), Differential(classifier=classifier, cells=len(seen), classes=rows)
-
-
-def _state(
-    session: Session, slide: Slide, counts: slides.Counts, unseen: bool
-) -> Literal["receiving", "processing", "ready"]:
-    uploads = session.scalars(select(Upload).where(Upload.slide_id == slide.id)).all()
-    if any(upload.completed_at is None for upload in uploads) or not (uploads or counts.cells):
-        return "receiving"
-    fitting = (Job.kind == "classifiers.fit") & Job.state.in_(("queued", "running"))
-    if (
-        any(upload.finished_at is None for upload in uploads)
-        or counts.embedded < counts.cells
-        or (unseen and session.scalar(select(Job.id).where(Job.project_id == slide.project_id, fitting).limit(1)))
-    ):
-        return "processing"
-    return "ready"
 
 
 @router.get("/cells/{cell_id}", summary="Read a cell and its result")

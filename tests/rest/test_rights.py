@@ -12,6 +12,7 @@ from app.db import now, transaction
 from app.main import app
 from app.models import Classifier, Project
 from app.projects import queries
+from app.reports.queries import first_version
 from tests import factories
 from tests.rest.conftest import Api
 
@@ -49,7 +50,8 @@ def make_everything() -> tuple[Project, dict[str, int]]:
             labels=0, labels_sha256="", newest_annotation_id=0, cells_scored=0, predicted={}, artifact="", scores=None,
             fit_seconds=0, created_at=now(),
         )  # fmt: skip
-        session.add(classifier)
+        report = first_version(slide)
+        session.add_all([classifier, report])
         session.flush()
     class_id = _class_id(project)
     return project, {
@@ -60,6 +62,7 @@ def make_everything() -> tuple[Project, dict[str, int]]:
         "cell_id": cell,
         "job_id": job,
         "classifier_id": classifier.id,
+        "report_id": report.id,
     }
 
 

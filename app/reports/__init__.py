@@ -1,0 +1,1 @@
+"""Reports: the differential of a slide, its review, and the versions that people signed."""
