@@ -22,6 +22,7 @@ QUEUE_OF = {
     "annotations.undo": "slides",
     "slides.unpack": "slides",
     "encoders.embed_missing": "slides",
+    "encoders.pretrain": "train",
     "demo.seed": "slides",
     "cells.embed": "embed",
     "maps.lay_out": "train",
@@ -100,6 +101,18 @@ def embed_missing(session: Session, project_id: int, encoder_id: int) -> int:
     """Queue embedding jobs for every image of the project that this encoder has not seen."""
     key = f"embed-missing:{project_id}:{encoder_id}"
     return _add(session, "encoders.embed_missing", project_id, {"encoder_id": encoder_id}, key)
+
+
+def pretrain(session: Session, project_id: int, pretraining_id: int) -> int:
+    """Train an encoder further on cells of a project."""
+    return _add(
+        session, "encoders.pretrain", project_id, {"pretraining_id": pretraining_id}, pretrain_key(pretraining_id)
+    )
+
+
+def pretrain_key(pretraining_id: int) -> str:
+    """Return the key of the jobs of a run."""
+    return f"pretrain:{pretraining_id}"
 
 
 def fit_classifier(session: Session, project_id: int) -> int:

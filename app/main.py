@@ -24,6 +24,8 @@ from app.maps import pages as maps
 from app.predictions import api as predictions_api
 from app.predictions import pages as predictions
 from app.predictions import results_api
+from app.pretraining import api as pretraining_api
+from app.pretraining import pages as pretraining
 from app.projects import api as projects_api
 from app.projects import classes_api, events_api, jobs_api, jobs_pages, live
 from app.projects import pages as projects
@@ -45,6 +47,7 @@ PAGES = (
     annotations,
     team_pages,
     classifiers,
+    pretraining,
     predictions,
     readings,
     maps,
@@ -63,6 +66,7 @@ APIS = (
     results_api,
     reports_api,
     classifiers_api,
+    pretraining_api,
     jobs_api,
     events_api,
 )

@@ -25,6 +25,7 @@ HANDLERS = {
     "classifiers.fit": "workers.classifiers:fit",
     "demo.seed": "workers.demo:seed",
     "encoders.embed_missing": "workers.encoders:embed_missing",
+    "encoders.pretrain": "workers.continuing:pretrain",
     "maps.extend": "workers.maps:extend",
     "maps.lay_out": "workers.maps:lay_out",
     "slides.unpack": "workers.slides:unpack",

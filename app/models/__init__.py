@@ -10,6 +10,7 @@ from app.models.cell_map import CellMap
 from app.models.classifier import Classifier
 from app.models.encoder import Embedding, Encoder
 from app.models.idempotency import IdempotencyKey
+from app.models.pretraining import Pretraining
 from app.models.project import CellClass, Member, Project
 from app.models.reading import Reading
 from app.models.report import Report, Reporting, Signature
@@ -36,6 +37,7 @@ __all__ = [
     "Job",
     "LabelAction",
     "Member",
+    "Pretraining",
     "Project",
     "Ranking",
     "Reading",

@@ -29,6 +29,7 @@ KINDS = {
     "maps.lay_out": N_("Lay out the map"),
     "slides.unpack": N_("Unpack upload"),
     "encoders.embed_missing": N_("Move to another encoder"),
+    "encoders.pretrain": N_("Train an encoder further"),
     "demo.seed": N_("Make the demo project"),
 }
 

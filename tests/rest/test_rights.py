@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 from app import jobs
 from app.db import now, transaction
 from app.main import app
-from app.models import Classifier, Project
+from app.models import Classifier, Pretraining, Project
 from app.projects import queries
 from app.reports.queries import first_version
 from tests import factories
@@ -24,6 +24,16 @@ OF_MANAGERS = {
     "DELETE /projects/{project_id}/classes/{class_id}",
     "POST /projects/{project_id}/scanners",
     "POST /classifiers/{classifier_id}/activate",
+    "POST /projects/{project_id}/pretrainings",
+    "POST /pretrainings/{run_id}/pause",
+    "POST /pretrainings/{run_id}/resume",
+    "POST /pretrainings/{run_id}/cancel",
+}
+# What the one of everything is not ready for; whoever may not, hears that first.
+REFUSED = {
+    "POST /classifiers/{classifier_id}/activate": 409,
+    "POST /projects/{project_id}/pretrainings": 422,
+    "POST /pretrainings/{run_id}/pause": 409,
 }
 OF_NOBODY_IN_PARTICULAR = {"GET /projects", "GET /events"}  # they show what is yours
 
@@ -51,7 +61,11 @@ def make_everything() -> tuple[Project, dict[str, int]]:
             fit_seconds=0, created_at=now(),
         )  # fmt: skip
         report = first_version(slide)
-        session.add_all([classifier, report])
+        run = Pretraining(
+            project_id=project.id, start_encoder_id=project.encoder_id, epochs=1, most_images=256, state="paused",
+            created_at=now(),
+        )  # fmt: skip
+        session.add_all([classifier, report, run])
         session.flush()
     class_id = _class_id(project)
     return project, {
@@ -63,6 +77,7 @@ def make_everything() -> tuple[Project, dict[str, int]]:
         "job_id": job,
         "classifier_id": classifier.id,
         "report_id": report.id,
+        "run_id": run.id,
     }
 
 
@@ -83,6 +98,7 @@ def json_bodies(ids: dict[str, int]) -> dict[str, Any]:
         "POST /projects/{project_id}/slides": {"accession": new, "scanner_id": ids["scanner_id"]},
         "POST /projects/{project_id}/annotations": {"items": [{"cell_id": ids["cell_id"], "class": "NGS"}]},
         "POST /classifiers/{classifier_id}/activate": {"scanner_id": ids["scanner_id"]},
+        "POST /projects/{project_id}/pretrainings": {"epochs": 1},
     }
 
 
@@ -124,7 +140,7 @@ def test_every_route_knows_roles_scopes_and_owners(
     else:
         assert stranger in ({403, 404} if route in OF_MANAGERS else {404})
         assert (member == 403) == (route in OF_MANAGERS)
-    assert call(api(), route, ids) in ({409} if route.endswith("/activate") else {200, 201, 202, 204})
+    assert call(api(), route, ids) in ({REFUSED[route]} if route in REFUSED else {200, 201, 202, 204})
     if "{" in route:
         assert call(api(), route, ids | dict.fromkeys(in_path(route), 2**31 - 1)) == 404
         assert call(api(), route, ids | dict.fromkeys(in_path(route), 10**30)) == 422

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,6 +33,10 @@ MIN_SPREAD: Final = 0.01
 
 class PretrainError(RuntimeError):
     """A run that cannot begin or go on; the message says why and what to do."""
+
+
+class PausedError(Exception):
+    """Raised by a callback to stop a run, which saves first where it is."""
 
 
 @dataclass(frozen=True)
@@ -92,8 +97,8 @@ class Run:
     ) -> Path:
         """Run from the start or the last checkpoint to the end; returns the encoder file's path.
 
-        Raises PretrainError if the folder holds another run, if too few images can be read, or if
-        the features collapse. The callbacks may raise to stop; the run can then go on later.
+        Raises PretrainError if the folder holds another run, too few images can be read, or the features collapse.
+        A callback may raise to stop; the run then goes on from its last checkpoint, after PausedError from this step.
         """
         frames = self._frames(preparing)
         dino, step = self._begin(len(frames))
@@ -117,7 +122,8 @@ class Run:
                 saved = time.monotonic()
             spent = time.monotonic() - started
             left = spent / (step - first) * (steps - step)
-            report(Progress(step, steps, loss, augmenting / spent, left, probe))
+            here = Progress(step, steps, loss, augmenting / spent, left, probe)
+            _tell(report, here, partial(self._save, dino, step, len(frames)))
         return self._export(dino.network, frames, "encoder")
 
     @property
@@ -222,6 +228,14 @@ class Run:
         card = {**self.card, "images_seen": len(frames), "epochs": len(self.log), "seed": self.recipe.seed}
         save_encoder(path, spec, network, principal_axes(features, network.widths, self.dim), card)
         return path
+
+
+def _tell(report: Callable[[Progress], None], here: Progress, save: Callable[[], None]) -> None:
+    try:
+        report(here)
+    except PausedError:
+        save()
+        raise
 
 
 class _Mean:

@@ -1,0 +1,1 @@
+"""Encoders trained further on the cells of a project, without labels."""
