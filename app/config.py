@@ -21,6 +21,9 @@ class Settings(BaseSettings):
     port: int = Field(8000, description="Port the server listens on.")
     public_url: str = Field("", description="Address users type, for links and the Origin check behind a proxy.")
     max_upload_mb: int = Field(4096, description="Largest body of one request, in megabytes.")
+    complete_after_seconds: float = Field(
+        60.0, description="A slide whose sender does not complete it is completed after this long without a new image."
+    )
     lease_seconds: float = Field(30.0, description="A running job is taken back when its worker is silent this long.")
     session_idle_minutes: int = Field(60, description="A sign-in ends after this long without a request.")
     session_hours: int = Field(10, description="A sign-in ends after this long in any case.")

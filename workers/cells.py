@@ -10,8 +10,9 @@ from app import jobs
 from app.db import insert_into, reading
 from app.events import publish
 from app.maps.queries import map_of
-from app.models import Cell, Embedding, Encoder, Image, Job, Project
+from app.models import Cell, Embedding, Encoder, Image, Job, Project, Slide
 from app.models.project import lock
+from app.slides import states
 from app.storage import get_storage
 from workers import encoders
 from workers.ml.embedding import VectorEncoder
@@ -119,6 +120,7 @@ def _after_batch(task: Task) -> None:
         job = session.get_one(Job, task.job_id)
         job.progress_done = job.progress_total
         left = jobs.remaining_images(session, task.project_id)
+        _settle_slides(session, task)
         publish(session, task.project_id, "embedding", {"done": max(0, total - left), "total": total})
         project = session.get_one(Project, task.project_id)
         if project.next_encoder_id == task.arguments["encoder_id"]:
@@ -128,3 +130,13 @@ def _after_batch(task: Task) -> None:
             jobs.fit_classifier(session, task.project_id)
             if map_of(session, project):
                 jobs.extend_map(session, task.project_id)
+
+
+def _settle_slides(session: Session, task: Task) -> None:
+    """Move on complete slides that show images of this job."""
+    here = (Cell.project_id == task.project_id) & Cell.image_id.in_(task.arguments["image_ids"])
+    waiting = select(Slide).where(
+        Slide.id.in_(select(Cell.slide_id).where(here)), Slide.state.in_(("queued", "processing", "failed"))
+    )
+    for slide in session.scalars(waiting.order_by(Slide.id)).all():
+        states.settle(session, slide)

@@ -12,6 +12,7 @@ from app.encoders.service import default_encoder
 from app.language import N_
 from app.models import Project, Scanner, Slide, Upload, UploadPart
 from app.projects import classes, presets
+from app.slides import states
 from app.storage import Stored, get_storage
 from workers.ml.rendering import CLASSES, SCANNERS, demo_cells
 from workers.runner import Task
@@ -71,8 +72,7 @@ def _archive(profile: str, seed: int) -> io.BytesIO:
 
 def _upload(session: Session, project: Project, scanner: Scanner, accession: str, stored: Stored) -> None:
     slide = Slide(project_id=project.id, scanner_id=scanner.id, accession=accession, created_at=now())
-    session.add(slide)
-    session.flush()
+    states.begin(session, slide)
     upload = Upload(
         slide_id=slide.id, expected_files=1, received_files=1, received_bytes=stored.size,
         created_at=now(), completed_at=now(),
@@ -81,3 +81,5 @@ def _upload(session: Session, project: Project, scanner: Scanner, accession: str
     session.flush()
     session.add(UploadPart(upload_id=upload.id, name=f"{accession}.zip", sha256=stored.sha256, size=stored.size))
     jobs.unpack_upload(session, project.id, upload.id)
+    session.flush()
+    states.complete(session, slide)

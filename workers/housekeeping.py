@@ -10,7 +10,8 @@ from app import events, leases
 from app.config import get_settings
 from app.db import connect, now, reading, transaction
 from app.jobs import Job
-from app.models import Batch, IdempotencyKey
+from app.models import Batch, IdempotencyKey, Slide, Upload
+from app.slides import states
 
 PRUNE_EVERY = 3600.0  # seconds
 KEEP_JOBS = timedelta(days=30)
@@ -27,10 +28,12 @@ class Housekeeper:
         self._swept = self._pruned = 0.0
 
     def tick(self) -> None:
-        """Sweep leases every third of their length, prune every hour."""
+        """Sweep leases and look after slides every third of a lease, prune every hour."""
         if monotonic() - self._swept > get_settings().lease_seconds / 3:
             self._swept = monotonic()
             sweep()
+            complete_slides()
+            settle_slides()
         if monotonic() - self._pruned > PRUNE_EVERY:
             self._pruned = monotonic()
             prune()
@@ -44,6 +47,31 @@ def sweep() -> None:
     with transaction() as session:
         if taken := leases.sweep(session):
             log.warning("took back %s jobs whose worker was silent", taken)
+
+
+def complete_slides() -> None:
+    """Complete slides that were sent by someone who does not say when it is all."""
+    recent = now() - timedelta(seconds=get_settings().complete_after_seconds)
+    busy = select(Upload.slide_id).where(Upload.completed_at.is_(None) | (Upload.completed_at > recent))
+    quiet = (Slide.state == "receiving") & Slide.id.in_(select(Upload.slide_id)) & Slide.id.not_in(busy)
+    with reading() as session:
+        found = session.scalars(select(Slide.id).where(quiet)).all()
+    for slide_id in found:
+        with transaction() as session:
+            slide = session.get_one(Slide, slide_id, with_for_update=True)
+            if session.scalar(select(Slide.id).where(Slide.id == slide_id, quiet)):
+                states.complete(session, slide)
+
+
+def settle_slides() -> None:
+    """Let slides fail whose work was given up."""
+    dead = select(Job.project_id).where(Job.state == "dead", Job.kind.in_(("slides.unpack", "cells.embed")))
+    waiting = Slide.state.in_(("queued", "processing")) & Slide.project_id.in_(dead)
+    with reading() as session:
+        found = session.scalars(select(Slide.id).where(waiting)).all()
+    for slide_id in found:
+        with transaction() as session:
+            states.settle(session, session.get_one(Slide, slide_id))
 
 
 def prune() -> None:

@@ -14,6 +14,7 @@ from app.db import insert_into, now
 from app.language import N_
 from app.models import Cell, Embedding, Field, Image, Project, Refusal, Slide, Upload, UploadPart
 from app.models.project import lock
+from app.slides import states
 from app.slides.queries import progress
 from app.slides.service import tell
 from app.storage import get_storage
@@ -76,6 +77,14 @@ class Outcome:
     def size(self) -> int:
         """Bytes in memory."""
         return self.member.size + (sum(len(cell.data) for cell in self.cells) if isinstance(self.result, Cut) else 0)
+
+
+def begin(task: Task, upload_id: int) -> None:
+    """Note that work on a complete slide has begun."""
+    with task.transaction() as session:
+        slide = session.get_one(Slide, session.get_one(Upload, upload_id).slide_id)
+        if slide.state in {"queued", "failed"}:
+            states.move(session, slide, "processing")
 
 
 def mark(task: Task, part_id: int, index: int | None) -> None:
@@ -243,6 +252,8 @@ def finish(task: Task, upload_id: int) -> None:
             if upload.stored and not jobs.remaining_images(session, task.project_id):
                 jobs.fit_classifier(session, task.project_id)  # all were embedded before, so nobody asks for scores
             tell(session, upload, task.project_id)
+            session.flush()
+            states.settle(session, session.get_one(Slide, upload.slide_id))
         _delete_received(session, upload_id)  # also what was sent again after the end
 
 

@@ -61,6 +61,7 @@ def unpack(task: Task) -> None:
         upload = session.get_one(Upload, upload_id)
         um_per_px = session.scalar(select(Scanner.um_per_px).join(Slide).where(Slide.id == upload.slide_id))
     examine = partial(_cut, um_per_px=um_per_px) if upload.kind == "field" else _examine
+    slide_rows.begin(task, upload_id)
     while not _unpack_open_parts(task, upload_id, examine, careful=careful):
         careful = False
     slide_rows.finish(task, upload_id)

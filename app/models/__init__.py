@@ -15,7 +15,7 @@ from app.models.project import CellClass, Member, Project
 from app.models.reading import Reading
 from app.models.report import Report, Reporting, Signature
 from app.models.scanner import Scanner
-from app.models.slide import Refusal, Slide, Upload, UploadPart
+from app.models.slide import Refusal, Slide, SlideState, Upload, UploadPart
 from app.models.user import ApiToken, Invitation, SignIn, User
 
 __all__ = [
@@ -48,6 +48,7 @@ __all__ = [
     "SignIn",
     "Signature",
     "Slide",
+    "SlideState",
     "Upload",
     "UploadPart",
     "User",

@@ -10,17 +10,30 @@ from app.db import Base, UtcDateTime
 
 
 class Slide(Base):
-    """One submission from one scanner."""
+    """One submission from one scanner. Its `state` is one of app.slides.states, and changes there only."""
 
     __tablename__ = "slide"
-    __table_args__ = (UniqueConstraint("project_id", "accession"),)
+    __table_args__ = (UniqueConstraint("project_id", "accession"), Index("ix_slide_state", "state", "project_id"))
 
     id: Mapped[int] = mapped_column(primary_key=True)
     project_id: Mapped[int] = mapped_column(ForeignKey("project.id"))
     scanner_id: Mapped[int] = mapped_column(ForeignKey("scanner.id"))
     accession: Mapped[str]
+    state: Mapped[str] = mapped_column(default="receiving", server_default="receiving")
     created_by: Mapped[int | None] = mapped_column(ForeignKey("user.id"))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class SlideState(Base):
+    """That a slide came into a state, when, and why if that does not go without saying; append-only."""
+
+    __tablename__ = "slide_state"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    slide_id: Mapped[int] = mapped_column(ForeignKey("slide.id"), index=True)
+    state: Mapped[str]
+    reason: Mapped[str] = mapped_column(default="")
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
 class Upload(Base):

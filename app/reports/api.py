@@ -8,13 +8,15 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.db import SessionDep
-from app.models import Job, Project, Report, Slide, Upload
+from app.language import stored
+from app.models import Project, Report, Slide, Upload
 from app.predictions.api import ClassifierVersion
 from app.reports import queries
 from app.reports.access import ViewableReport
 from app.reports.content import Beside, Content, Estimate, Flag, Row, SignedBy
 from app.rest import Page, PagingQuery, rest_router, rows_of_page
 from app.slides import queries as slides
+from app.slides import states
 from app.slides.access import ViewableSlide
 from app.slides.api import SlideItem, slide_item
 
@@ -63,13 +65,23 @@ class Differential(BaseModel):
     flags: list[Flag]
 
 
+class StateSince(BaseModel):
+    """That the slide came into a state, and when."""
+
+    state: states.State
+    at: datetime
+    reason: str = Field(description="Of `failed`, in words.")
+
+
 class SlideResult(SlideItem):
     """A slide and its result so far.
 
-    `receiving`: no images yet, or more are to come. `processing`: images are unpacked, embedded or scored. `ready`.
+    `receiving`: images are to come, or it is not said that there are no more. `queued`: complete, and waits for a
+    worker. `processing`: cells are cut, embedded, classified. `needs_review`: the report is open. `signed`. `failed`:
+    the work was given up, or there was no cell.
     """
 
-    state: Literal["receiving", "processing", "ready"]
+    states: list[StateSince] = Field(description="All states it was in, oldest first.")
     counts: SlideCounts
     differential: Differential | None = Field(description="Null as long as the project has no classifier.")
 
@@ -108,7 +120,7 @@ def read_slide(slide: ViewableSlide, session: SessionDep) -> SlideResult:
     differential = _differential(session, slide) if counts.cells else None
     return SlideResult(
         **slide_item(slide).model_dump(),
-        state=_state(session, slide, counts, differential),
+        states=_states(session, slide),
         counts=SlideCounts(
             cells=counts.cells, labelled=counts.labelled, embedded=counts.embedded, refused=int(refused or 0)
         ),
@@ -147,21 +159,11 @@ def _share(row: Row) -> ClassShare:
     return ClassShare.model_validate({**row.model_dump(), "class": row.code})
 
 
-def _state(
-    session: Session, slide: Slide, counts: slides.Counts, differential: Differential | None
-) -> Literal["receiving", "processing", "ready"]:
-    uploads = session.scalars(select(Upload).where(Upload.slide_id == slide.id)).all()
-    if any(upload.completed_at is None for upload in uploads) or not (uploads or counts.cells):
-        return "receiving"
-    fitting = (Job.kind == "classifiers.fit") & Job.state.in_(("queued", "running"))
-    unscored = differential is not None and differential.unscored > 0
-    if (
-        any(upload.finished_at is None for upload in uploads)
-        or counts.embedded < counts.cells
-        or (unscored and session.scalar(select(Job.id).where(Job.project_id == slide.project_id, fitting).limit(1)))
-    ):
-        return "processing"
-    return "ready"
+def _states(session: Session, slide: Slide) -> list[StateSince]:
+    found = slides.states(session, slide)
+    return [
+        StateSince.model_validate({"state": each.state, "at": each.at, "reason": stored(each.reason)}) for each in found
+    ]
 
 
 @router.get("/slides/{slide_id}/reports", summary="List the versions of a report")

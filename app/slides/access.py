@@ -13,6 +13,7 @@ from app.forms import PathId
 from app.language import _
 from app.models import Slide, Upload, User
 from app.projects.access import find_project
+from app.slides.states import refuse_signed
 
 
 def find_slide(session: Session, slide_id: int, user: User) -> Slide:
@@ -56,10 +57,11 @@ class Destination:
 
 def slide_destination(slide_id: PathId, request: Request) -> Destination:
     """Check the rights before the body of a large request is read, in a transaction that is over by then: SQLite has
-    one writer at a time, and a slow sender must not be the one. Raises NotSignedIn, Forbidden or NotFound."""
+    one writer at a time, and a slow sender must not be the one. Raises NotSignedIn, Forbidden, NotFound or Conflict."""
     with transaction() as session:
         user = current_user(request, session)
         slide = find_slide(session, slide_id, user)
+        refuse_signed(slide)
         return Destination(slide.project_id, slide.id, user.id)
 
 

@@ -18,8 +18,8 @@ from app.forms import Id, printable
 from app.models import Slide
 from app.projects.access import ViewableProject
 from app.rest import PREFIX, Page, Paging, problems, rest_router, rows_of_page
-from app.slides import receiving, service
-from app.slides.access import SlideDestination
+from app.slides import receiving, service, states
+from app.slides.access import EditableSlide, SlideDestination
 from app.slides.forms import MOST_FILES, NewSlide, kind_of, received_files
 from app.storage import Stored
 
@@ -35,6 +35,7 @@ class SlideItem(BaseModel):
     project_id: int
     scanner_id: int
     accession: str
+    state: states.State
     created_at: datetime
 
 
@@ -49,6 +50,7 @@ class SlideQuery(Paging):
 
     accession: Annotated[str, AfterValidator(printable)] = ""
     scanner_id: Id | None = None
+    state: states.State | None = None
 
 
 class Accepted(BaseModel):
@@ -82,6 +84,8 @@ def index(project: ViewableProject, session: SessionDep, wanted: Annotated[Slide
         query = query.where(Slide.accession == wanted.accession)
     if wanted.scanner_id is not None:
         query = query.where(Slide.scanner_id == wanted.scanner_id)
+    if wanted.state is not None:
+        query = query.where(Slide.state == wanted.state)
     rows, next_cursor = rows_of_page(session, query, Slide.id, wanted)
     return Page(items=[slide_item(row.Slide) for row in rows], next_cursor=next_cursor)
 
@@ -149,3 +153,15 @@ def send_images(
     receipt = receiving.add(session, replace(destination, kind=received.kind), received.files, received.stored)
     response.headers["Location"] = f"{PREFIX}/jobs/{receipt.job_id}"
     return Accepted(upload_id=receipt.upload_id, job_id=receipt.job_id)
+
+
+@router.post("/slides/{slide_id}/complete", status_code=202, summary="Complete a slide")
+def complete(slide: EditableSlide, session: SessionDep, response: Response) -> SlideItem:
+    """Say that all images were sent. The slide at `Location` goes through `queued` and `processing` to `needs_review`.
+
+    A slide that is complete stays as it is. Images that are sent later open it again. One that hears nothing for some
+    time (FIFTYCELLS_COMPLETE_AFTER_SECONDS) is completed without this.
+    """
+    states.complete(session, slide)
+    response.headers["Location"] = f"{PREFIX}/slides/{slide.id}"
+    return slide_item(slide)

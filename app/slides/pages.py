@@ -1,6 +1,6 @@
 """Pages of the slides: the list, one slide with its uploads, and the routes a browser sends files to."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,14 +11,14 @@ from sqlalchemy.orm import Session
 
 from app import events
 from app.accounts.access import CurrentUser
-from app.db import SessionDep
+from app.db import SessionDep, transaction
 from app.errors import Conflict, Invalid, NotFound
 from app.forms import FormValues, PageId, fields, parse, reasons_of
 from app.language import _
-from app.models import Project, Slide, Upload
+from app.models import Project, Slide, SlideState, Upload
 from app.projects.access import ViewableProject, find_project
 from app.scanners.queries import scanners as scanners_of
-from app.slides import queries, receiving, service
+from app.slides import queries, receiving, service, states
 from app.slides.access import (
     EditableSlide,
     EditableUpload,
@@ -74,6 +74,7 @@ def _list_page(
         project=project,
         rows=rows[: queries.PAGE],
         older=older,
+        state_names=states.NAMES,
         scanners=scanners,
         scanner_options=[(scanner.id, scanner.name) for scanner in scanners],
         values=values,
@@ -103,6 +104,7 @@ def slide_page(request: Request, project: ViewableProject, slide: ViewableSlide,
     counts = queries.counts(session, project, slide)
     uploads = queries.uploads(session, slide)
     unfinished = any(view.phase in {"sending", "unpacking"} for view in uploads)
+    sending = any(view.upload.completed_at is None for view in uploads)
     return render(
         request,
         "slides/slide.html",
@@ -114,8 +116,24 @@ def slide_page(request: Request, project: ViewableProject, slide: ViewableSlide,
         scanner=service.scanner_of(session, project, slide.scanner_id),
         counts=counts,
         uploads=uploads,
-        busy=unfinished or counts.embedded < counts.cells,
+        states=_since_received(queries.states(session, slide)),
+        state_names=states.NAMES,
+        may_complete=slide.state == "receiving" and bool(counts.cells or uploads) and not sending,
+        busy=unfinished or slide.state in {"queued", "processing"} or counts.embedded < counts.cells,
     )
+
+
+def _since_received(found: Sequence[SlideState]) -> Sequence[SlideState]:
+    """Leave out how often a slide was opened again for more images."""
+    last = max((at for at, each in enumerate(found) if each.state == "receiving"), default=0)
+    return found[last:]
+
+
+@router.post("/slides/{slide_id}/complete")
+def complete_slide(slide: EditableSlide, session: SessionDep) -> Response:
+    """Say that all images of a slide were sent."""
+    states.complete(session, slide)
+    return RedirectResponse(_address(slide), 303)
 
 
 @router.get("/uploads/{upload_id}/refused")
@@ -155,7 +173,9 @@ async def receive_images(request: Request, destination: SlideDestination) -> Res
     """Receive files as one complete upload, from the plain form of a browser without scripts."""
     async with received_files(request) as files:
         where = replace(destination, kind=await kind_of(request))
-        await run_in_threadpool(receiving.receive, where, files)
+        receipt = await run_in_threadpool(receiving.receive, where, files)
+    with transaction() as session:
+        service.complete(session, session.get_one(Upload, receipt.upload_id), where.project_id)
     return RedirectResponse(f"/projects/{destination.project_id}/slides/{destination.slide_id}", 303)
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session
 
 from app.db import now
-from app.models import Cell, Embedding, Job, Project, Refusal, Scanner, Slide, Upload, UploadPart, User
+from app.models import Cell, Embedding, Job, Project, Refusal, Scanner, Slide, SlideState, Upload, UploadPart, User
 
 PAGE = 100  # slides
 SHOWN_UPLOADS = 20
@@ -25,7 +25,6 @@ class SlideRow:
     scanner: str
     cells: int
     labelled: int
-    uploading: int  # uploads that are not finished
 
 
 @dataclass(frozen=True)
@@ -63,10 +62,7 @@ def page(session: Session, project: Project, before: int | None) -> list[SlideRo
     found = session.execute(query.where(Slide.id < before) if before else query).all()
     ids = [slide.id for slide, _ in found]
     counts = _counts(session, ids)
-    uploading = _uploading(session, ids)
-    return [
-        SlideRow(slide, scanner, *counts.get(slide.id, (0, 0)), uploading.get(slide.id, 0)) for slide, scanner in found
-    ]
+    return [SlideRow(slide, scanner, *counts.get(slide.id, (0, 0))) for slide, scanner in found]
 
 
 def _counts(session: Session, slide_ids: Sequence[int]) -> dict[int, tuple[int, int]]:
@@ -78,10 +74,9 @@ def _counts(session: Session, slide_ids: Sequence[int]) -> dict[int, tuple[int, 
     return {slide_id: (cells, labelled) for slide_id, cells, labelled in session.execute(query)}
 
 
-def _uploading(session: Session, slide_ids: Sequence[int]) -> dict[int, int]:
-    unfinished = Upload.slide_id.in_(slide_ids) & Upload.finished_at.is_(None)
-    query = select(Upload.slide_id, func.count()).where(unfinished).group_by(Upload.slide_id)
-    return {slide_id: count for slide_id, count in session.execute(query)}  # noqa: C416 - rows are no pairs to mypy
+def states(session: Session, slide: Slide) -> Sequence[SlideState]:
+    """Return the states a slide was in, oldest first."""
+    return session.scalars(select(SlideState).where(SlideState.slide_id == slide.id).order_by(SlideState.id)).all()
 
 
 def counts(session: Session, project: Project, slide: Slide) -> Counts:

@@ -13,8 +13,8 @@ from app import jobs
 from app.db import insert_into, now, transaction
 from app.errors import Conflict
 from app.language import _
-from app.models import Upload, UploadPart
-from app.slides import service
+from app.models import Slide, Upload, UploadPart
+from app.slides import service, states
 from app.slides.access import Destination
 from app.slides.names import clean_name
 from app.storage import Stored, get_storage
@@ -62,6 +62,8 @@ def store(files: Sequence[IncomingFile]) -> list[Stored]:
 def add(session: Session, destination: Destination, files: Sequence[IncomingFile], stored: Sequence[Stored]) -> Receipt:
     """Add the rows of stored files and queue the job. Raises Conflict if the upload takes no more files."""
     upload = _upload(session, destination, files, stored)
+    if upload.finished_at is None:  # what was sent again after the end changes nothing
+        states.reopen(session, session.get_one(Slide, destination.slide_id))
     new = _add_parts(session, upload.id, files, stored)
     if new and destination.upload_id is not None and upload.completed_at is not None:
         raise Conflict(_("This upload is complete and takes no more files. Start a new one."))

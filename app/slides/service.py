@@ -12,6 +12,7 @@ from app.language import _
 from app.models import Project, Scanner, Slide, Upload, User
 from app.models.audit import record
 from app.models.project import lock
+from app.slides import states
 from app.slides.queries import dead_job
 
 
@@ -34,14 +35,17 @@ def create_slide(session: Session, project: Project, accession: str, scanner: Sc
         reason = _("There is a slide %(accession)s in this project already.", accession=accession)
         raise Conflict(reason, slide_id=other, errors=[{"field": "accession", "reason": reason}])
     slide = Slide(project_id=project.id, scanner_id=scanner.id, accession=accession, created_by=by.id, created_at=now())
-    session.add(slide)
-    session.flush()
+    states.begin(session, slide)
     record(session, "slide.created", by=by.id, project_id=project.id, slide_id=slide.id, accession=accession)
     return slide
 
 
 def begin_upload(session: Session, slide: Slide, by: User, *, kind: str, files: int, size: int) -> Upload:
-    """Open an upload that announces how many files and bytes will come; parts follow, then `complete`."""
+    """Open an upload that announces how many files and bytes will come; parts follow, then `complete`.
+
+    Raises Conflict if the slide is signed.
+    """
+    states.reopen(session, slide)
     upload = Upload(
         slide_id=slide.id,
         user_id=by.id,
@@ -71,11 +75,20 @@ def stop(session: Session, upload: Upload, project_id: int) -> None:
 
 
 def complete(session: Session, upload: Upload, project_id: int) -> int:
-    """Close the upload for further files; it is finished once all parts are unpacked. Returns the job id."""
+    """Close the upload for further files, and with the last open one its slide; returns the job id.
+
+    It is finished once all parts are unpacked.
+    """
+    lock(session, project_id)
     if upload.completed_at is None:
         upload.completed_at = now()
         tell(session, upload, project_id)
-    return jobs.unpack_upload(session, project_id, upload.id)
+    job_id = jobs.unpack_upload(session, project_id, upload.id)
+    session.flush()
+    still_open = select(Upload.id).where(Upload.slide_id == upload.slide_id, Upload.completed_at.is_(None))
+    if session.scalar(still_open.limit(1)) is None:
+        states.complete(session, session.get_one(Slide, upload.slide_id))
+    return job_id
 
 
 def retry(session: Session, upload: Upload) -> None:

@@ -153,7 +153,7 @@ function replaceProgress(fresh) {
   if (focused) focusable(fresh).find((node) => label(node) === focused)?.focus();
 }
 
-new Live(zone.dataset, { upload: refresh, embedding: refresh, job: refresh }, {
+new Live(zone.dataset, { upload: refresh, embedding: refresh, job: refresh, slide: refresh }, {
   onGap: refresh,
   onState: (online) => { element("live-state").hidden = online; },
 });

@@ -13,7 +13,7 @@ from tests.live import Installation, installation
 from workers.ml.rendering import demo_cells
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "rest.md"
-SECONDS = 60
+SECONDS = 120
 
 
 @pytest.fixture

@@ -71,7 +71,8 @@ def labelled(story: Story, work: Callable[[], int]) -> Story:
 
 def test_a_job_says_what_became_of_the_files(story: Story, work: Callable[[], int]) -> None:
     assert story.get(story.job)["state"] == "queued"
-    assert story.get(story.slide)["state"] == "processing"
+    assert story.get(story.slide)["state"] == "receiving"  # nobody said yet that this is all
+    assert story.client.post(f"{story.slide}/complete").json()["state"] == "queued"
     work()
     job = story.get(story.job)
     assert (job["state"], job["kind"], job["attempts"]) == ("done", "slides.unpack", 1)
@@ -79,7 +80,8 @@ def test_a_job_says_what_became_of_the_files(story: Story, work: Callable[[], in
     assert (upload["received_files"], upload["images"], upload["stored"], upload["refused"]) == (2, 17, 16, 1)
     assert [refusal["name"] for refusal in upload["refusals"]] == ["note.txt"]
     slide = story.get(story.slide)
-    assert (slide["state"], slide["differential"]) == ("ready", None)
+    assert (slide["state"], slide["differential"]) == ("needs_review", None)
+    assert [each["state"] for each in slide["states"]] == ["receiving", "queued", "processing", "needs_review"]
     assert slide["counts"] == {"cells": 16, "labelled": 0, "embedded": 16, "refused": 1}
     cells = story.all(f"{story.slide}/cells", limit=7)
     assert [cell["name"] for cell in cells] == [f"{code}-{number}.png" for number, code in enumerate(CODES)]
