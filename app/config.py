@@ -20,7 +20,7 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address the server listens on.")
     port: int = Field(8000, description="Port the server listens on.")
     public_url: str = Field("", description="Address users type, for links and the Origin check behind a proxy.")
-    max_upload_mb: int = Field(4096, description="Largest body of one request, in megabytes.")
+    max_upload_mb: int = Field(5120, description="Largest body of one request, in megabytes.")
     complete_after_seconds: float = Field(
         60.0, description="A slide whose sender does not complete it is completed after this long without a new image."
     )

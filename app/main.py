@@ -35,6 +35,7 @@ from app.scanners import api as scanners_api
 from app.scanners import pages as scanners
 from app.slides import api as slides_api
 from app.slides import pages as slides
+from app.slides import tus_api
 from app.supervisor import Supervisor
 from app.templating import STATIC
 
@@ -60,6 +61,7 @@ APIS = (
     classes_api,
     scanners_api,
     slides_api,
+    tus_api,
     cells_api,
     annotations_api,
     predictions_api,

@@ -106,7 +106,8 @@ def _until(condition: Callable[[], bool]) -> None:
         time.sleep(0.1)
 
 
-def _all(client: httpx2.Client, path: str) -> Iterator[dict[str, Any]]:
+def every(client: httpx2.Client, path: str) -> Iterator[dict[str, Any]]:
+    """Yield the items of a list of the REST interface, page by page."""
     cursor = ""
     while cursor is not None:
         page = client.get(path, params={"limit": 1000, **({"cursor": cursor} if cursor else {})}).json()
@@ -122,7 +123,7 @@ def new_project(client: httpx2.Client, name: str, cells: Cells) -> Project:
     body = {"accession": name, "scanner_id": scanner}
     slide = client.post(f"/projects/{project}/slides", json=body).raise_for_status().json()["id"]
     stored, embedded = upload(client, slide, cells)
-    truth = {cell["id"]: cells[cell["name"]][1] for cell in _all(client, f"/slides/{slide}/cells")}
+    truth = {cell["id"]: cells[cell["name"]][1] for cell in every(client, f"/slides/{slide}/cells")}
     return Project(project, truth, stored, embedded)
 
 

@@ -1,5 +1,6 @@
 """A real installation for tests and benchmarks: server and workers as processes, started as a person would."""
 
+import importlib.util
 import os
 import re
 import signal
@@ -11,12 +12,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import httpx2
 
+CLIENT = Path(__file__).parents[1] / "static" / "client" / "fiftycells_client.py"
 PASSWORD = "correct horse battery"
 START_SECONDS = 60
+
+
+def client_module() -> ModuleType:
+    """Import the client that people copy, afresh."""
+    spec = importlib.util.spec_from_file_location("fiftycells_client", CLIENT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def free_port() -> int:

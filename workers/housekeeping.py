@@ -11,10 +11,11 @@ from app.config import get_settings
 from app.db import connect, now, reading, transaction
 from app.jobs import Job
 from app.models import Batch, IdempotencyKey, Slide, Upload
-from app.slides import states
+from app.slides import resumable, states
 
 PRUNE_EVERY = 3600.0  # seconds
 KEEP_JOBS = timedelta(days=30)
+KEEP_PIECES = timedelta(days=7)
 KEEP_ANSWERS = timedelta(hours=24)
 KEEP_BATCHES = timedelta(days=30)  # a review may hold a million cells
 
@@ -37,6 +38,7 @@ class Housekeeper:
         if monotonic() - self._pruned > PRUNE_EVERY:
             self._pruned = monotonic()
             prune()
+            give_up_uploads()
 
 
 def sweep() -> None:
@@ -47,6 +49,17 @@ def sweep() -> None:
     with transaction() as session:
         if taken := leases.sweep(session):
             log.warning("took back %s jobs whose worker was silent", taken)
+
+
+def give_up_uploads() -> None:
+    """Forget files sent in pieces whose sender has not come back for days."""
+    silent = Upload.resumable_name.is_not(None) & Upload.completed_at.is_(None)
+    with transaction() as session:
+        found = session.execute(
+            select(Upload, Slide.project_id).join(Slide).where(silent, Upload.heard_at < now() - KEEP_PIECES)
+        ).all()
+        for upload, project_id in found:
+            resumable.give_up(session, upload, project_id)
 
 
 def complete_slides() -> None:

@@ -44,7 +44,7 @@ class Upload(Base):
     what became of the images:
     every image ends as stored, duplicate or refused. It is finished when all parts are unpacked and the sender
     said that nothing more comes (`completed_at`). Until then `heard_at` is the last sign of life of the sender,
-    empty once the sender said that it stopped.
+    empty once the sender said that it stopped. `resumable_name` is the file's name if it is one sent by tus.
     """
 
     __tablename__ = "upload"
@@ -53,6 +53,7 @@ class Upload(Base):
     slide_id: Mapped[int] = mapped_column(ForeignKey("slide.id"), index=True)
     user_id: Mapped[int | None] = mapped_column(ForeignKey("user.id"))
     kind: Mapped[str] = mapped_column(default="cells", server_default="cells")  # "cells", "field"
+    resumable_name: Mapped[str | None]
     expected_files: Mapped[int | None]
     expected_bytes: Mapped[int | None] = mapped_column(BigInteger)
     received_files: Mapped[int] = mapped_column(default=0)

@@ -2,14 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated
 
 from fastapi import Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from sqlalchemy import select
 
 from app.accounts.access import CurrentUser
@@ -18,9 +18,9 @@ from app.forms import Id, printable
 from app.models import Slide
 from app.projects.access import ViewableProject
 from app.rest import PREFIX, Page, Paging, problems, rest_router, rows_of_page
-from app.slides import receiving, service, states
+from app.slides import known, receiving, service, states
 from app.slides.access import EditableSlide, SlideDestination
-from app.slides.forms import MOST_FILES, NewSlide, kind_of, received_files
+from app.slides.forms import MOST_FILES, MOST_MARKS, FileMark, Kind, NewSlide, kind_of, received_files
 from app.storage import Stored
 
 router = rest_router("slides")
@@ -165,3 +165,69 @@ def complete(slide: EditableSlide, session: SessionDep, response: Response) -> S
     states.complete(session, slide)
     response.headers["Location"] = f"{PREFIX}/slides/{slide.id}"
     return slide_item(slide)
+
+
+class KnownForm(BaseModel):
+    """Files a client could send."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Kind = "cells"
+    files: Annotated[list[FileMark], Field(min_length=1, max_length=MOST_MARKS)]
+
+
+class KnownFiles(BaseModel):
+    """Which of the files have to be sent, by their sha256."""
+
+    has: list[str] = Field(description="The slide has them; nothing is to do.")
+    added: list[str] = Field(description="The project held them, and they were added to the slide without being sent.")
+    missing: list[str] = Field(description="Send these.")
+    upload_id: int | None = Field(description="The upload of those that were added.")
+    job_id: int | None
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """Files a client asked about; those the project holds are `received` for the slide already."""
+
+    found: known.Known
+    received: Received
+
+
+def recognised_files(form: KnownForm, destination: SlideDestination) -> Iterator[Recognised]:
+    """Find and copy the files while no transaction is open, as if they had been sent."""
+    found = known.recognise(replace(destination, kind=form.kind), form.files)
+    with known.opened(found, form.files) as files:
+        yield Recognised(found, Received(form.kind, files, receiving.store(files)))
+
+
+@router.post(
+    "/slides/{slide_id}/known",
+    status_code=202,
+    summary="Spare sending files that are here",
+    dependencies=[Depends(recognised_files)],  # before the transaction of the request begins
+    responses=problems(507),
+)
+def known_files(
+    recognised: Annotated[Recognised, Depends(recognised_files)],
+    destination: SlideDestination,
+    session: SessionDep,
+    response: Response,
+) -> KnownFiles:
+    """Say by their sha256 which files you have, and hear which of them to send.
+
+    An image that the project holds is added to the slide at once. A ZIP is recognised only where it was sent to this
+    slide before.
+    """
+    found, received = recognised.found, recognised.received
+    receipt = None
+    if received.files:
+        receipt = receiving.add(session, replace(destination, kind=received.kind), received.files, received.stored)
+        response.headers["Location"] = f"{PREFIX}/jobs/{receipt.job_id}"
+    return KnownFiles(
+        has=found.has,
+        added=found.held,
+        missing=found.missing,
+        upload_id=receipt and receipt.upload_id,
+        job_id=receipt and receipt.job_id,
+    )

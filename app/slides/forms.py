@@ -16,6 +16,7 @@ from app.forms import Id, printable
 from app.language import _
 
 MOST_FILES = 200  # in one request; small ones are held in memory, and for more there is the ZIP
+MOST_MARKS = 1000  # files asked about in one request
 MOST_FIELD_BYTES = 64 * 1024  # of a field that is no file
 
 
@@ -32,6 +33,13 @@ class NewSlide(BaseModel):
 
     accession: Accession
     scanner_id: Id
+
+
+class FileMark(BaseModel):
+    """A file by its contents: `sha256` in hex, and the name it shall have."""
+
+    sha256: Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
+    name: Annotated[str, StringConstraints(min_length=1, max_length=400)]
 
 
 class NewUpload(BaseModel):

@@ -74,16 +74,18 @@ def stop(session: Session, upload: Upload, project_id: int) -> None:
         tell(session, upload, project_id)
 
 
-def complete(session: Session, upload: Upload, project_id: int) -> int:
-    """Close the upload for further files, and with the last open one its slide; returns the job id.
-
-    It is finished once all parts are unpacked.
-    """
+def end_upload(session: Session, upload: Upload, project_id: int) -> int:
+    """Close the upload for further files; it is finished once all parts are unpacked. Returns the job id."""
     lock(session, project_id)
     if upload.completed_at is None:
         upload.completed_at = now()
         tell(session, upload, project_id)
-    job_id = jobs.unpack_upload(session, project_id, upload.id)
+    return jobs.unpack_upload(session, project_id, upload.id)
+
+
+def complete(session: Session, upload: Upload, project_id: int) -> int:
+    """Close the upload for further files, and with the last open one its slide; returns the job id."""
+    job_id = end_upload(session, upload, project_id)
     session.flush()
     still_open = select(Upload.id).where(Upload.slide_id == upload.slide_id, Upload.completed_at.is_(None))
     if session.scalar(still_open.limit(1)) is None:

@@ -193,7 +193,7 @@ def test_the_description_is_valid_and_complete(client: TestClient) -> None:
             for status, answer in operation["responses"].items():
                 if int(status) >= 400:
                     assert list(answer["content"]) == ["application/problem+json"], name
-                elif status not in {"204", "304"}:
+                elif status not in {"204", "304"} and "/uploads" not in path:  # tus answers in headers
                     assert answer["content"], name
     served = {(route.path, method) for route in app.routes for method in getattr(route, "methods", None) or ()}
     assert ("/api/v1/docs", "GET") in served

@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 from app import jobs
 from app.db import now, transaction
 from app.main import app
-from app.models import Classifier, Pretraining, Project
+from app.models import Classifier, Pretraining, Project, Upload
 from app.projects import queries
 from app.reports.queries import first_version
 from tests import factories
@@ -29,11 +29,18 @@ OF_MANAGERS = {
     "POST /pretrainings/{run_id}/resume",
     "POST /pretrainings/{run_id}/cancel",
 }
-# What the one of everything is not ready for; whoever may not, hears that first.
+# What the one of everything is not ready for, or not any more once a member did it.
 REFUSED = {
     "POST /classifiers/{classifier_id}/activate": 409,
     "POST /projects/{project_id}/pretrainings": 422,
     "POST /pretrainings/{run_id}/pause": 409,
+    "POST /slides/{slide_id}/complete": 409,
+    "PATCH /uploads/{upload_id}": 409,
+    "DELETE /uploads/{upload_id}": 409,
+}
+TUS = {
+    "POST": {"Upload-Length": "3", "Upload-Metadata": "filename YS5wbmc="},
+    "PATCH": {"Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"},
 }
 OF_NOBODY_IN_PARTICULAR = {"GET /projects", "GET /events"}  # they show what is yours
 
@@ -65,7 +72,15 @@ def make_everything() -> tuple[Project, dict[str, int]]:
             project_id=project.id, start_encoder_id=project.encoder_id, epochs=1, most_images=256, state="paused",
             created_at=now(),
         )  # fmt: skip
-        session.add_all([classifier, report, run])
+        upload = Upload(
+            slide_id=slide.id,
+            expected_files=1,
+            expected_bytes=3,
+            resumable_name="a.png",
+            created_at=now(),
+            heard_at=now(),
+        )
+        session.add_all([classifier, report, run, upload])
         session.flush()
     class_id = _class_id(project)
     return project, {
@@ -78,6 +93,7 @@ def make_everything() -> tuple[Project, dict[str, int]]:
         "classifier_id": classifier.id,
         "report_id": report.id,
         "run_id": run.id,
+        "upload_id": upload.id,
     }
 
 
@@ -99,6 +115,7 @@ def json_bodies(ids: dict[str, int]) -> dict[str, Any]:
         "POST /projects/{project_id}/annotations": {"items": [{"cell_id": ids["cell_id"], "class": "NGS"}]},
         "POST /classifiers/{classifier_id}/activate": {"scanner_id": ids["scanner_id"]},
         "POST /projects/{project_id}/pretrainings": {"epochs": 1},
+        "POST /slides/{slide_id}/known": {"files": [{"sha256": "0" * 64, "name": "a.png"}]},
     }
 
 
@@ -108,8 +125,13 @@ def call(client: TestClient, route: str, ids: dict[str, int]) -> int:
     body = {"json": bodies[route]} if route in bodies else {}
     if route.endswith("/images"):
         body = {"files": {"files": ("a.png", factories.cell_image("NGS", 1))}}
+    if "/uploads" in route:
+        body = {
+            "headers": {"Tus-Resumable": "1.0.0", **TUS.get(method, {})},
+            "content": b"abc" if method == "PATCH" else b"",
+        }
     answer = client.request(method, path.format(**ids), **body)
-    if answer.status_code >= 400:
+    if answer.status_code >= 400 and method != "HEAD":
         assert answer.headers["content-type"] == "application/problem+json"
         assert answer.json()["status"] == answer.status_code
     return answer.status_code
@@ -132,7 +154,7 @@ def test_every_route_knows_roles_scopes_and_owners(
     nobody = TestClient(app, base_url="http://testserver/api/v1")
     assert call(nobody, route, ids) == 401
     reading_only = call(api(scopes=["read"]), route, ids)
-    assert (reading_only == 403) == (not route.startswith("GET"))
+    assert (reading_only == 403) == (not route.startswith(("GET", "HEAD")))
     stranger = call(api(factories.make_user(member_of=factories.make_project())), route, ids)
     member = call(api(factories.make_user(member_of=project)), route, ids)
     if route in OF_NOBODY_IN_PARTICULAR:
