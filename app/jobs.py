@@ -5,11 +5,11 @@ is configured, and otherwise the embedded worker finds the row by itself (docs/d
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from sqlalchemy import JSON, Index, func, select, text
+from sqlalchemy import JSON, Index, func, select, text, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.carrier import send
@@ -27,7 +27,9 @@ QUEUE_OF = {
     "cells.embed": "embed",
     "maps.lay_out": "train",
     "maps.extend": "train",
+    "reports.classify": "fit",
 }
+PAUSE = timedelta(seconds=3)  # between two looks whether embeddings are there
 EMBED_BATCH = 256  # cells per embedding job: a few seconds of work, so progress moves and little is repeated
 
 
@@ -152,6 +154,21 @@ def map_key(project_id: int) -> str:
 def extend_map(session: Session, project_id: int) -> int:
     """Place cells that came since on the map of their project; what lies there keeps its place."""
     return _add(session, "maps.extend", project_id, {}, f"extend-map:{project_id}")
+
+
+def classify_slides(
+    session: Session, project_id: int, slide_ids: Sequence[int], *, again: bool = False, waited: int = 0
+) -> None:
+    """Put the predictions of the scanner's reporting classifier into the open reports of slides, a job a slide.
+
+    Reports that have predictions of another one keep them unless it is to be done `again`; `waited` says how often
+    embeddings have been waited for.
+    """
+    for slide_id in slide_ids:
+        arguments = {"slide_id": slide_id, "again": again, "waited": waited}
+        job_id = _add(session, "reports.classify", project_id, arguments, f"classify:{slide_id}:{again}")
+        if waited:
+            session.execute(update(Job).where(Job.id == job_id).values(not_before=now() + PAUSE))
 
 
 def seed_demo(session: Session) -> int:

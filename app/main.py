@@ -31,6 +31,8 @@ from app.projects import classes_api, events_api, jobs_api, jobs_pages, live
 from app.projects import pages as projects
 from app.readings import pages as readings
 from app.reports import api as reports_api
+from app.reports import pages as reports
+from app.reports import settings_pages as reports_settings
 from app.scanners import api as scanners_api
 from app.scanners import pages as scanners
 from app.slides import api as slides_api
@@ -51,6 +53,8 @@ PAGES = (
     pretraining,
     predictions,
     readings,
+    reports,
+    reports_settings,
     maps,
     live,
     jobs_pages,

@@ -43,7 +43,7 @@ def fit(task: Task) -> None:
         return
     X, y, unlabelled = material.X, material.y, material.X_unlabelled
     head = fit_head(HEAD, X, y, unlabelled)
-    table = _score_table(head, material)
+    table = score_table(head, material.cell_ids, material.X_all)
     seconds = perf_counter() - started
     classifier_id = _publish(task, material, head, table, seconds)
     if classifier_id is None or _has_newer_labels(task):
@@ -71,12 +71,14 @@ def _has_newer_labels(task: Task) -> bool:
         return jobs.is_queued(session, f"fit:{task.project_id}")
 
 
-def _score_table(head: Any, material: Material) -> dict[str, npt.NDArray[Any]]:
-    """Score all cells. Arrays of n cells in the order of their ids; docs/score-tables.md describes the file."""
-    scores = score(head, material.X_all)
+def score_table(
+    head: Any, cell_ids: npt.NDArray[np.int64], X: npt.NDArray[np.floating[Any]]
+) -> dict[str, npt.NDArray[Any]]:
+    """Score n cells with embeddings X (n, d), in the order of their ids; docs/score-tables.md describes the file."""
+    scores = score(head, X)
     top = np.partition(scores.proba.astype(np.float32), -2, axis=1)[:, -2:]
     return {
-        "cell_ids": material.cell_ids,
+        "cell_ids": cell_ids,
         "proba": scores.proba,
         "novelty": scores.novelty,
         "predicted": scores.proba.argmax(1).astype(np.int16),

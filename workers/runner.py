@@ -28,6 +28,7 @@ HANDLERS = {
     "encoders.pretrain": "workers.continuing:pretrain",
     "maps.extend": "workers.maps:extend",
     "maps.lay_out": "workers.maps:lay_out",
+    "reports.classify": "workers.reports:classify",
     "slides.unpack": "workers.slides:unpack",
 }
 PROGRESS_EVERY = 0.3  # seconds; a person sees steady movement, the database few writes

@@ -53,8 +53,8 @@ class AnnotationItem(BaseModel):
     class_: str | None = Field(alias="class", description="Code of the class; null where a label was taken back.")
     by: str | None
     source: str = Field(
-        description="label, accepted, reviewed, kept or import; undo and redo note that an action was taken back or "
-        "done again."
+        description="label, accepted, reviewed, kept, review or import; undo and redo note that an action was taken "
+        "back or done again."
     )
     created_at: datetime
 

@@ -1,12 +1,15 @@
 """Which classifier reports for a scanner."""
 
+from collections.abc import Sequence
+
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app import jobs
 from app.errors import Conflict
 from app.events import publish
 from app.language import _
-from app.models import Classifier, Scanner, User
+from app.models import Cell, Classifier, Report, Scanner, User
 from app.models.audit import record
 from app.models.project import lock
 
@@ -14,8 +17,9 @@ from app.models.project import lock
 def activate(session: Session, classifier: Classifier, scanner: Scanner, by: User) -> None:
     """Make a version the reporting classifier of a scanner; the one before is retired and can be activated again.
 
-    Its score table is kept from now on. Raises Conflict if that is gone already, or if the version reports for another
-    scanner.
+    Its score table is kept from now on. Open reports of the scanner that have followed the newest version are made by
+    this one; those on which people work keep theirs. Raises Conflict if the score table is gone already, or if the
+    version reports for another scanner.
     """
     lock(session, classifier.project_id)
     session.refresh(classifier)  # a fit may have let go of its score table while we waited
@@ -50,5 +54,13 @@ def activate(session: Session, classifier: Classifier, scanner: Scanner, by: Use
         old=before.version if before else None,
         new=classifier.version,
     )
+    jobs.classify_slides(session, classifier.project_id, _following(session, scanner))
     activated = {"version": classifier.version, "classifier_id": classifier.id, "scanner_id": scanner.id}
     publish(session, classifier.project_id, "activated", activated)
+
+
+def _following(session: Session, scanner: Scanner) -> Sequence[int]:
+    """Return the slides of a scanner whose reports are not bound to a classifier yet."""
+    bound = select(Report.slide_id).where(Report.classifier_id.is_not(None))
+    slides = select(Cell.slide_id).distinct().where(Cell.scanner_id == scanner.id, Cell.slide_id.not_in(bound))
+    return session.scalars(slides.order_by(Cell.slide_id)).all()

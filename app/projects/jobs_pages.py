@@ -27,6 +27,7 @@ KINDS = {
     "classifiers.fit": N_("Fit classifier and score cells"),
     "maps.extend": N_("Place new cells on the map"),
     "maps.lay_out": N_("Lay out the map"),
+    "reports.classify": N_("Classify slide"),
     "slides.unpack": N_("Unpack upload"),
     "encoders.embed_missing": N_("Move to another encoder"),
     "encoders.pretrain": N_("Train an encoder further"),

@@ -1,16 +1,18 @@
 """What a manager sets of readings."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, Field
 
 MOST_READERS = 5
 
-Percent = Annotated[
-    float,
-    Field(ge=0, le=100, allow_inf_nan=False),
-    BeforeValidator(lambda value: value.strip().replace(",", ".") if isinstance(value, str) else value),
-]
+
+def with_point(value: Any) -> Any:
+    """Let people write a decimal comma."""
+    return value.strip().replace(",", ".") if isinstance(value, str) else value
+
+
+Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False), BeforeValidator(with_point)]
 
 
 class QualityForm(BaseModel):

@@ -1,0 +1,106 @@
+"""Classification of a slide for its report."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from safetensors.numpy import load, save
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app import jobs
+from app.cells.matrix import matrix_of
+from app.db import reading
+from app.models import Cell, Classifier, Embedding, Encoder, Report, Slide
+from app.models.project import lock
+from app.reports import service
+from app.reports.queries import newest
+from app.storage import get_storage
+from workers.classifiers import score_table
+from workers.ml.artifacts import load_head
+from workers.runner import Task
+
+MOST_WAITS = 100  # of PAUSE each, for embeddings of an encoder the project has moved on from
+
+Ids = npt.NDArray[np.int64]
+
+
+@dataclass
+class Todo:
+    """What to classify by which classifier: n cells in the order of their ids."""
+
+    classifier: Classifier
+    preliminary: bool
+    cell_ids: Ids
+    X: npt.NDArray[np.float16]
+    missing: Sequence[int]  # images the encoder of the classifier has not seen
+
+
+def classify(task: Task) -> None:
+    """Put predictions into the open report of a slide, from stored embeddings.
+
+    By the classifier the report has already, or else the reporting one of the scanner; if there is neither, it goes on
+    following the newest one of the project. The same cells and the same classifier give the same bytes.
+    """
+    with reading() as session:
+        slide = session.get_one(Slide, task.arguments["slide_id"])
+        todo = _todo(session, slide, again=task.arguments["again"])
+    if todo is None:
+        return
+    if todo.missing:
+        _wait(task, todo)
+        return
+    head, _card = load_head(get_storage().read(f"classifiers/{todo.classifier.artifact}"))
+    scores = save(score_table(head, todo.cell_ids, todo.X))
+    with task.transaction() as session:
+        lock(session, task.project_id)
+        report = service.stored(session, slide)
+        if report.sha256 is None:
+            service.pin(session, report, todo.classifier, scores, preliminary=todo.preliminary)
+
+
+def _todo(session: Session, slide: Slide, *, again: bool) -> Todo | None:
+    """Return what to classify; nothing if the report is signed, or up to date, or there is no classifier for it."""
+    report = newest(session, slide)
+    if report.sha256 is not None:
+        return None
+    reporting = service.reporting_classifier(session, slide.scanner_id)
+    keeps = report.classifier_id is not None and not again
+    classifier = session.get_one(Classifier, report.classifier_id) if keeps else reporting
+    if classifier is None:
+        return None
+    preliminary = classifier is not reporting
+    query = select(Cell.id, Cell.image_id).where(Cell.slide_id == slide.id).order_by(Cell.id)
+    cells = np.array([tuple(row) for row in session.execute(query)], np.int64).reshape(-1, 2)
+    matrix = matrix_of(session.get_one(Encoder, classifier.encoder_id))
+    rows = matrix.rows(cells[:, 1])
+    cell_ids = cells[rows >= 0, 0]
+    present = (report.classifier_id, report.preliminary) == (classifier.id, preliminary)
+    if present and np.array_equal(_scored(session, report), cell_ids):
+        return None
+    missing = _unseen(session, slide, classifier) if len(cell_ids) < len(cells) else []
+    return Todo(classifier, preliminary, cell_ids, matrix.vectors[rows[rows >= 0]], missing)
+
+
+def _scored(session: Session, report: Report) -> Ids:
+    scores = session.scalar(select(Report.scores).where(Report.id == report.id))
+    return np.asarray(load(scores or b"")["cell_ids"], np.int64)
+
+
+def _unseen(session: Session, slide: Slide, classifier: Classifier) -> Sequence[int]:
+    """Return the images of a slide that the encoder of a classifier has not seen, not even in vain."""
+    seen = select(Embedding.image_id).where(Embedding.encoder_id == classifier.encoder_id)
+    return session.scalars(select(Cell.image_id).where(Cell.slide_id == slide.id, Cell.image_id.not_in(seen))).all()
+
+
+def _wait(task: Task, todo: Todo) -> None:
+    """Have images embedded, as the project has moved to another encoder since the classifier was fitted; look again."""
+    waited = task.arguments["waited"]
+    if waited >= MOST_WAITS:
+        raise TimeoutError("the encoder of the reporting classifier has not seen all cells of the slide")
+    with task.transaction() as session:
+        if not waited:
+            jobs.embed_images(session, task.project_id, todo.classifier.encoder_id, todo.missing)
+        slide_id, again = task.arguments["slide_id"], task.arguments["again"]
+        jobs.classify_slides(session, task.project_id, [slide_id], again=again, waited=waited + 1)
