@@ -166,9 +166,15 @@ def classify_slides(
     """
     for slide_id in slide_ids:
         arguments = {"slide_id": slide_id, "again": again, "waited": waited}
-        job_id = _add(session, "reports.classify", project_id, arguments, f"classify:{slide_id}:{again}")
+        key = classify_key(slide_id) + (":again" if again else "")
+        job_id = _add(session, "reports.classify", project_id, arguments, key)
         if waited:
             session.execute(update(Job).where(Job.id == job_id).values(not_before=now() + PAUSE))
+
+
+def classify_key(slide_id: int) -> str:
+    """Return the key of the job that classifies a slide."""
+    return f"classify:{slide_id}"
 
 
 def seed_demo(session: Session) -> int:

@@ -78,7 +78,9 @@ def complete_slides() -> None:
 
 def settle_slides() -> None:
     """Let slides fail whose work was given up."""
-    dead = select(Job.project_id).where(Job.state == "dead", Job.kind.in_(("slides.unpack", "cells.embed")))
+    dead = select(Job.project_id).where(
+        Job.state == "dead", Job.kind.in_(("slides.unpack", "cells.embed", "reports.classify"))
+    )
     waiting = Slide.state.in_(("queued", "processing")) & Slide.project_id.in_(dead)
     with reading() as session:
         found = session.scalars(select(Slide.id).where(waiting)).all()

@@ -12,10 +12,12 @@ from sqlalchemy.orm import Session
 from app import jobs
 from app.cells.matrix import matrix_of
 from app.db import reading
-from app.models import Cell, Classifier, Embedding, Encoder, Report, Slide
+from app.models import Cell, Classifier, Embedding, Encoder, Project, Report, Slide
 from app.models.project import lock
+from app.predictions.scores import newest_classifier
 from app.reports import service
 from app.reports.queries import newest
+from app.slides import states
 from app.storage import get_storage
 from workers.classifiers import score_table
 from workers.ml.artifacts import load_head
@@ -32,6 +34,7 @@ class Todo:
 
     classifier: Classifier
     preliminary: bool
+    bind: bool
     cell_ids: Ids
     X: npt.NDArray[np.float16]
     missing: Sequence[int]  # images the encoder of the classifier has not seen
@@ -40,24 +43,31 @@ class Todo:
 def classify(task: Task) -> None:
     """Put predictions into the open report of a slide, from stored embeddings.
 
-    By the classifier the report has already, or else the reporting one of the scanner; if there is neither, it goes on
-    following the newest one of the project. The same cells and the same classifier give the same bytes.
+    By the classifier the report is bound to, or else the reporting one of the scanner, which then binds it, or else
+    the newest of the project. The same cells and the same classifier give the same bytes. Then the slide is for review.
     """
     with reading() as session:
         slide = session.get_one(Slide, task.arguments["slide_id"])
         todo = _todo(session, slide, again=task.arguments["again"])
-    if todo is None:
-        return
-    if todo.missing:
+    if todo and todo.missing:
         _wait(task, todo)
         return
-    head, _card = load_head(get_storage().read(f"classifiers/{todo.classifier.artifact}"))
-    scores = save(score_table(head, todo.cell_ids, todo.X))
+    scores = _scores(todo) if todo else None
     with task.transaction() as session:
         lock(session, task.project_id)
+        slide = session.get_one(Slide, slide.id)
         report = service.stored(session, slide)
-        if report.sha256 is None:
-            service.pin(session, report, todo.classifier, scores, preliminary=todo.preliminary)
+        if todo and scores and report.sha256 is None:
+            service.classify(session, report, todo.classifier, scores, preliminary=todo.preliminary)
+            if todo.bind:
+                service.bind(session, report)
+        if slide.state in {"queued", "processing", "failed"}:
+            states.move(session, slide, "needs_review")
+
+
+def _scores(todo: Todo) -> bytes:
+    head, _card = load_head(get_storage().read(f"classifiers/{todo.classifier.artifact}"))
+    return save(score_table(head, todo.cell_ids, todo.X))
 
 
 def _todo(session: Session, slide: Slide, *, again: bool) -> Todo | None:
@@ -66,8 +76,8 @@ def _todo(session: Session, slide: Slide, *, again: bool) -> Todo | None:
     if report.sha256 is not None:
         return None
     reporting = service.reporting_classifier(session, slide.scanner_id)
-    keeps = report.classifier_id is not None and not again
-    classifier = session.get_one(Classifier, report.classifier_id) if keeps else reporting
+    keeps = report.bound and not again
+    classifier = session.get_one(Classifier, report.classifier_id) if keeps else reporting or _newest(session, slide)
     if classifier is None:
         return None
     preliminary = classifier is not reporting
@@ -76,11 +86,19 @@ def _todo(session: Session, slide: Slide, *, again: bool) -> Todo | None:
     matrix = matrix_of(session.get_one(Encoder, classifier.encoder_id))
     rows = matrix.rows(cells[:, 1])
     cell_ids = cells[rows >= 0, 0]
-    present = (report.classifier_id, report.preliminary) == (classifier.id, preliminary)
+    bind = keeps or not preliminary
+    present = (report.classifier_id, report.preliminary, report.bound) == (classifier.id, preliminary, bind)
     if present and np.array_equal(_scored(session, report), cell_ids):
         return None
     missing = _unseen(session, slide, classifier) if len(cell_ids) < len(cells) else []
-    return Todo(classifier, preliminary, cell_ids, matrix.vectors[rows[rows >= 0]], missing)
+    return Todo(classifier, preliminary, bind, cell_ids, matrix.vectors[rows[rows >= 0]], missing)
+
+
+def _newest(session: Session, slide: Slide) -> Classifier | None:
+    """Return the newest classifier of a project, None while it moves to another encoder and has no other yet."""
+    classifier = newest_classifier(session, slide.project_id)
+    encoder_id = session.get_one(Project, slide.project_id).encoder_id
+    return classifier if classifier and classifier.encoder_id == encoder_id else None
 
 
 def _scored(session: Session, report: Report) -> Ids:

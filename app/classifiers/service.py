@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import select
+from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from app import jobs
 from app.errors import Conflict
 from app.events import publish
 from app.language import _
-from app.models import Cell, Classifier, Report, Scanner, User
+from app.models import Classifier, Report, Scanner, Slide, User
 from app.models.audit import record
 from app.models.project import lock
 
@@ -60,7 +60,7 @@ def activate(session: Session, classifier: Classifier, scanner: Scanner, by: Use
 
 
 def _following(session: Session, scanner: Scanner) -> Sequence[int]:
-    """Return the slides of a scanner whose reports are not bound to a classifier yet."""
-    bound = select(Report.slide_id).where(Report.classifier_id.is_not(None))
-    slides = select(Cell.slide_id).distinct().where(Cell.scanner_id == scanner.id, Cell.slide_id.not_in(bound))
-    return session.scalars(slides.order_by(Cell.slide_id)).all()
+    """Return the slides of a scanner to be reviewed whose reports are not bound to a classifier yet."""
+    mine = (Slide.project_id == scanner.project_id) & (Slide.scanner_id == scanner.id) & (Slide.state == "needs_review")
+    bound = exists().where(Report.slide_id == Slide.id, Report.bound)
+    return session.scalars(select(Slide.id).where(mine, ~bound).order_by(Slide.id)).all()

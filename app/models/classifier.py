@@ -26,6 +26,13 @@ class Classifier(Base):
             sqlite_where=text("scores IS NOT NULL"),
             postgresql_where=text("scores IS NOT NULL"),
         ),
+        # And the few that report, or have reported, for a scanner.
+        Index(
+            "ix_classifier_scanner_id",
+            "scanner_id",
+            sqlite_where=text("scanner_id IS NOT NULL"),
+            postgresql_where=text("scanner_id IS NOT NULL"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

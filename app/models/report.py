@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, LargeBinary, Text, UniqueConstraint
+from sqlalchemy import JSON, ForeignKey, LargeBinary, Text, UniqueConstraint, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import Base, UtcDateTime
@@ -33,10 +33,10 @@ class Reporting(Base):
 class Report(Base):
     """A version of the report of a slide: open until it is signed, then `content` (JSON) never changes.
 
-    Open, it follows the newest assist classifier until it is pinned to a classifier: to the reporting one of the
-    scanner as soon as the slide is complete, otherwise when its review begins. Pinned, `scores` is the score table of
-    the slide's cells, a safetensors file as docs/score-tables.md describes it. `preliminary` as long as nobody has
-    activated the classifier for the scanner. `reason` says why there is a version after a signed one.
+    `scores` is the score table of the slide's cells by its classifier, made when the slide was complete: a safetensors
+    file as docs/score-tables.md describes it. The report is `bound` to it if it is that of the scanner's reporting
+    classifier, otherwise from the beginning of its review on; before, it follows the newest version. `preliminary` as
+    long as nobody has activated the classifier for the scanner. `reason` says why a signed one is followed by this.
     """
 
     __tablename__ = "report"
@@ -48,6 +48,7 @@ class Report(Base):
     version: Mapped[int]
     reason: Mapped[str] = mapped_column(default="")
     classifier_id: Mapped[int | None] = mapped_column(ForeignKey("classifier.id"))
+    bound: Mapped[bool] = mapped_column(default=False, server_default=false())
     preliminary: Mapped[bool] = mapped_column(default=True)
     reject_below: Mapped[float | None]
     scores: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)

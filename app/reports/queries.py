@@ -41,8 +41,8 @@ def newest(session: Session, slide: Slide) -> Report:
 def first_version(slide: Slide) -> Report:
     """Return the first version of the report of a slide, open, without storing it."""
     return Report(
-        project_id=slide.project_id, slide_id=slide.id, version=1, reason="", preliminary=True, needs_second=False,
-        created_at=slide.created_at,
+        project_id=slide.project_id, slide_id=slide.id, version=1, reason="", bound=False, preliminary=True,
+        needs_second=False, created_at=slide.created_at,
     )  # fmt: skip
 
 

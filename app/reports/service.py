@@ -27,6 +27,7 @@ from app.reports.content import Content
 from app.reports.forms import CorrectionForm, SignForm
 from app.reports.settings import reporting_of
 from app.reports.sheet import source_of
+from app.slides import states
 
 PRELIMINARY = N_("The classifier is preliminary: nobody has activated it for this scanner.")
 
@@ -40,7 +41,7 @@ def reporting_classifier(session: Session, scanner_id: int) -> Classifier | None
 
 def newer_classifier(session: Session, report: Report) -> Classifier | None:
     """Return the classifier that would classify an open report anew, None if it is the one it has or follows."""
-    if report.sha256 is not None or report.classifier_id is None:
+    if report.sha256 is not None or not report.bound:
         return None
     slide = session.get_one(Slide, report.slide_id)
     reporting = reporting_classifier(session, slide.scanner_id)
@@ -68,23 +69,31 @@ def open_report(session: Session, slide: Slide) -> Report:
     return report
 
 
-def pin(session: Session, report: Report, classifier: Classifier, scores: bytes, *, preliminary: bool) -> None:
+def classify(session: Session, report: Report, classifier: Classifier, scores: bytes, *, preliminary: bool) -> None:
     """Give an open report its predictions. `scores` is the score table of the slide's cells."""
     reporting = reporting_of(session, session.get_one(Project, report.project_id))
     report.classifier_id, report.preliminary = classifier.id, preliminary
     report.scores, report.scores_sha256 = scores, hashlib.sha256(scores).hexdigest()
     report.reject_below, report.classified_at = reporting.reject_below, now()
-    _note(session, "report.classified", report, None, classifier=classifier.version, preliminary=preliminary)
+    _tell(session, report)
 
 
-def _pin_present(session: Session, report: Report) -> None:
-    """Keep the predictions a report has followed so far, as from now on a person works on them. Raises Conflict."""
-    if report.classifier_id is not None:
+def bind(session: Session, report: Report) -> None:
+    """Let a report keep the predictions it has."""
+    report.bound = True
+    classifier = session.get_one(Classifier, report.classifier_id)
+    _note(session, "report.classified", report, None, classifier=classifier.version, preliminary=report.preliminary)
+
+
+def _keep(session: Session, report: Report) -> None:
+    """Let a report keep the predictions it shows, as from now on a person works on it. Raises Conflict without any."""
+    if report.bound:
         return
     source = source_of(session, report, reporting_of(session, session.get_one(Project, report.project_id)))
     if source is None:
         raise Conflict(_("There is no classifier yet, so there is no report to work on."))
-    pin(session, report, source.classifier, save(source.table), preliminary=True)
+    classify(session, report, source.classifier, save(source.table), preliminary=source.preliminary)
+    bind(session, report)
 
 
 def correct(session: Session, slide: Slide, form: CorrectionForm, by: User) -> Labelled:
@@ -94,7 +103,7 @@ def correct(session: Session, slide: Slide, form: CorrectionForm, by: User) -> L
     mine = set(session.scalars(select(Cell.id).where(Cell.id.in_(wanted), Cell.slide_id == slide.id)))
     if foreign := sorted(wanted - mine):
         raise NotFound(_("cell_id: this slide has no cell %(cell)s.", cell=foreign[0]))
-    _pin_present(session, report)
+    _keep(session, report)
     project = session.get_one(Project, slide.project_id)
     result = annotations.label(session, project, form.items, action=form.action, source="review", by=by)
     _tell(session, report)
@@ -108,7 +117,7 @@ def classify_again(session: Session, slide: Slide, by: User) -> None:
     if reporting_classifier(session, slide.scanner_id):
         jobs.classify_slides(session, slide.project_id, [slide.id], again=True)
     else:
-        report.classifier_id = report.scores = report.scores_sha256 = report.classified_at = report.reject_below = None
+        report.bound = False
 
 
 def despite(content: Content) -> list[str]:
@@ -127,13 +136,14 @@ def digest(content: Content) -> str:
 def sign(session: Session, slide: Slide, form: SignForm, by: User) -> Report:
     """Sign the open version. Raises Conflict if it is not what the person saw, Invalid if a reason is missing."""
     report = open_report(session, slide)
+    _require_review(slide)
     seen = queries.report_of(session, report)
     if seen is None or form.seen != digest(seen):
         raise Conflict(_("The report has changed since you opened it. Look at it again, then sign."))
     doubts = despite(seen)
     if doubts and not form.reason:
         raise refusal({"reason": _("Say why it may be signed all the same.")})
-    _pin_present(session, report)
+    _keep(session, report)
     content = queries.report_of(session, report) or seen
     header = content.header.model_copy(update={"despite": tuple(doubts), "despite_reason": form.reason})
     report.content = content.model_copy(update={"header": header}).model_dump_json(by_alias=True)
@@ -147,6 +157,7 @@ def countersign(session: Session, slide: Slide, by: User) -> Report:
     """Sign a version a second time. Raises Conflict if none waits for it, or if the person has signed it already."""
     lock(session, slide.project_id)
     report = stored(session, slide)
+    _require_review(slide)
     signed = queries.signers(session, report)
     if report.sha256 is None or not report.needs_second or len(signed) != 1:
         raise Conflict(_("This report does not wait for a second signature."))
@@ -156,12 +167,17 @@ def countersign(session: Session, slide: Slide, by: User) -> Report:
     return report
 
 
+def _require_review(slide: Slide) -> None:
+    if slide.state != "needs_review":
+        raise Conflict(_("The images of this slide are still being received or prepared, or it is signed."))
+
+
 def _signature(session: Session, report: Report, slide: Slide, by: User) -> None:
     session.add(Signature(report_id=report.id, user_id=by.id, at=now()))
     session.flush()
     _note(session, "report.signed", report, by, sha256=report.sha256)
     if queries.state_of(report, queries.signatures(session, report)) == "signed":
-        pass
+        states.move(session, slide, "signed")
 
 
 def amend(session: Session, slide: Slide, reason: str, by: User) -> Report:
@@ -176,6 +192,7 @@ def amend(session: Session, slide: Slide, reason: str, by: User) -> Report:
         version=before.version + 1,
         reason=reason,
         classifier_id=before.classifier_id,
+        bound=True,
         preliminary=before.preliminary,
         reject_below=before.reject_below,
         scores=session.scalar(select(Report.scores).where(Report.id == before.id)),
@@ -187,6 +204,7 @@ def amend(session: Session, slide: Slide, reason: str, by: User) -> Report:
     session.add(report)
     session.flush()
     _note(session, "report.amended", report, by, reason=reason)
+    states.move(session, slide, "needs_review", reason=reason)
     return report
 
 

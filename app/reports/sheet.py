@@ -53,16 +53,27 @@ class Sheet:
 
 
 def source_of(session: Session, report: Report, reporting: Reporting) -> Source | None:
-    """Return the predictions of an open report: those it is pinned to, else the newest; None without a classifier."""
+    """Return the predictions of an open report: those it is bound to, else the newest; None without a classifier.
+
+    As long as the newest ones lack cells of a slide that has just come, those stored with the report are the better.
+    """
+    stored = _stored(session, report)
+    if report.bound:
+        return stored
+    newest = _newest(session, report, reporting)
+    return max((source for source in (newest, stored) if source), key=_seen, default=None)
+
+
+def _seen(source: Source) -> int:
+    return int((source.table["predicted"] != NONE).sum())
+
+
+def _stored(session: Session, report: Report) -> Source | None:
     if report.classifier_id is None:
-        return _newest(session, report, reporting)
+        return None
     scores = session.scalar(select(Report.scores).where(Report.id == report.id))
-    return Source(
-        session.get_one(Classifier, report.classifier_id),
-        report.preliminary,
-        report.reject_below or 0.0,
-        load(scores or b""),
-    )
+    classifier = session.get_one(Classifier, report.classifier_id)
+    return Source(classifier, report.preliminary, report.reject_below or 0.0, load(scores or b""))
 
 
 def _newest(session: Session, report: Report, reporting: Reporting) -> Source | None:

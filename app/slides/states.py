@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from app.db import now
 from app.errors import Conflict
 from app.events import publish
-from app.jobs import Job
+from app.jobs import Job, classify_key, classify_slides
 from app.language import N_, _
 from app.models import Cell, Embedding, Project, Slide, SlideState, Upload
 from app.models.project import lock
@@ -117,8 +117,9 @@ def settle(session: Session, slide: Slide) -> None:
 
 
 def _settled(session: Session, slide: Slide) -> None:
-    """What follows when all cells of a complete slide have their embedding."""
-    move(session, slide, "needs_review")
+    """What follows when all cells of a complete slide have their embedding: their classes, then the review."""
+    move(session, slide, "processing")
+    classify_slides(session, slide.project_id, [slide.id])
 
 
 def _unseen(session: Session, slide: Slide) -> set[int]:
@@ -139,4 +140,6 @@ def _given_up(session: Session, slide: Slide, open_uploads: Sequence[Upload], un
         for job in session.scalars(dead):
             if not unseen.isdisjoint(job.arguments["image_ids"]):
                 return job.message
-    return ""
+    last = select(Job).where(Job.dedupe_key == classify_key(slide.id)).order_by(Job.id.desc()).limit(1)
+    job = session.scalar(last)
+    return job.message if job and job.state == "dead" else ""

@@ -64,7 +64,9 @@ def by_keys(page: Page) -> None:
     cell = first.get_attribute("data-cell-id")
     code = first.get_attribute("data-class-code")
     page.keyboard.press("m" if code != "MON" else "l")
-    expect(page.locator(f'.gallery[data-gallery="{"MON" if code != "MON" else "LYT"}"] [data-cell-id="{cell}"]')).to_be_visible()
+    expect(
+        page.locator(f'.gallery[data-gallery="{"MON" if code != "MON" else "LYT"}"] [data-cell-id="{cell}"]')
+    ).to_be_visible()
     saved(page)
     assert count(page, "MON") != before
     page.keyboard.press("Control+z")

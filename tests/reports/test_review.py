@@ -1,14 +1,19 @@
 """Review, signature and amendment of a report through its pages, read through REST."""
 
 import hashlib
+from datetime import timedelta
 from typing import Any
 
+import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.db import reading, transaction
-from app.models import AuditEvent, Report
+from app import jobs
+from app.db import now, reading, transaction
+from app.encoders import service as encoders
+from app.models import AuditEvent, Encoder, Project, Report
 from tests import factories
+from tests.fakes import FakeEncoder
 from tests.reports.conftest import Lab, SignIn
 
 
@@ -32,7 +37,7 @@ def stored(lab: Lab, session: Session) -> Report:
 
 def test_a_report_follows_the_newest_version_until_one_reports_for_the_scanner(lab: Lab) -> None:
     first = lab.differential
-    assert (first["preliminary"], first["classifier"]["version"], first["report_id"]) == (True, 1, None)
+    assert (first["preliminary"], first["classifier"]["version"], first["version"]) == (True, 1, 1)
     assert "Preliminary" in lab.page
     lab.label(dict.fromkeys(looks(lab, "NGS")[:2], "NGS"))
     assert lab.differential["classifier"]["version"] == 2
@@ -51,7 +56,7 @@ def test_the_same_version_gives_the_same_numbers(lab: Lab) -> None:
     made, cells = lab.content["made"], lab.content["cells"]
     with transaction() as session:
         report = stored(lab, session)
-        report.classifier_id, report.scores, report.scores_sha256 = None, None, ""
+        report.scores, report.scores_sha256, report.bound = None, "", False
     lab.post("classification")
     lab.work()
     again = lab.content
@@ -61,10 +66,44 @@ def test_the_same_version_gives_the_same_numbers(lab: Lab) -> None:
     assert sorted(cell["image_sha256"] for cell in cells) == [cell["image_sha256"] for cell in cells]
 
 
+def send_another(lab: Lab) -> Any:
+    """Send another slide of the scanner and complete it; returns what REST says of it when all jobs are done."""
+    slide = factories.make_slide(lab.project, scanner=lab.scanner)
+    factories.make_cells(slide, ["NGS"] * 4 + ["LYT"] * 2)
+    lab.rest.post(f"/slides/{slide.id}/complete").raise_for_status()
+    lab.work()
+    return lab.get(f"/slides/{slide.id}")
+
+
+def test_a_slide_is_for_review_once_the_reporting_classifier_has_seen_it(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "PAUSE", timedelta())
+    version = lab.activate()
+
+    def check() -> None:
+        found = send_another(lab)
+        assert [each["state"] for each in found["states"]][-2:] == ["processing", "needs_review"]
+        reported = found["differential"]
+        assert (reported["preliminary"], reported["classifier"]["version"], reported["unscored"]) == (False, version, 0)
+        assert reported["classifier"]["encoder_sha256"] == FakeEncoder.sha256
+
+    check()
+    with transaction() as session:  # from now on the project embeds with another encoder than its reporting classifier
+        other = Encoder(sha256="f" * 64, name="other", dim=FakeEncoder.dim, card=FakeEncoder.card, created_at=now())
+        session.add(other)
+        session.flush()
+        encoders.switch(session, session.get_one(Project, lab.project.id), other, by=None)
+    lab.work()
+    newest = lab.get(f"/projects/{lab.project.id}/classifiers?order=newest&limit=1")["items"][0]
+    assert newest["encoder"]["sha256"] == other.sha256
+    check()
+
+
 def test_labels_of_people_count_over_predictions(lab: Lab) -> None:
+    lab.settle()
     cell = looks(lab, "NGS")[0]
     before = counts(lab.differential)
-    lab.activate()
     lab.label({cell: "LYT"})
     [line] = [each for each in lab.content["cells"] if each["cell_id"] == cell]
     assert (line["class"], line["how"], line["predicted"]) == ("LYT", "person", "NGS")
@@ -83,12 +122,14 @@ def test_a_slide_without_a_classifier_says_so_and_gets_its_report_by_itself(lab:
     assert lab.differential is None
     assert lab.correct(cells[0], code="NGS").status_code == 409
     lab.label({cells[0]: "NGS", cells[1]: "NGS", cells[-1]: "LYT", cells[-2]: "LYT"})
-    assert "Differential of 12 leukocytes" in lab.page
-    assert lab.differential["preliminary"] is True
+    assert "No classifier yet" not in lab.page
+    found = lab.differential
+    assert found["preliminary"] is True
+    assert found["cells"] + found["unclassified"] == 12
 
 
 def test_corrections_change_the_report_at_once_and_only_of_this_slide(lab: Lab) -> None:
-    lab.activate()
+    lab.settle()
     before = counts(lab.differential)
     cell = looks(lab, "NGS")[0]
     assert lab.correct(cell, code="ERY").json() == {"saved": 1}
@@ -140,7 +181,7 @@ def test_nobody_signs_unclassified_cells_or_a_preliminary_report_without_a_reaso
 
 
 def test_a_signed_version_never_changes_and_an_amendment_says_why(lab: Lab) -> None:
-    lab.activate()
+    lab.settle()
     assert lab.sign().status_code == 303
     [item] = lab.get(f"/slides/{lab.slide.id}/reports")["items"]
     assert (item["state"], item["version"], item["signatures"][0]["name"]) == ("signed", 1, "Grace")
@@ -168,7 +209,7 @@ def test_a_signed_version_never_changes_and_an_amendment_says_why(lab: Lab) -> N
 
 
 def test_who_signs_what_they_did_not_see_is_asked_to_look_again(lab: Lab) -> None:
-    lab.activate()
+    lab.settle()
     page = lab.page
     lab.correct(looks(lab, "NGS")[0], code="LYT")
     seen = page.partition('name="seen" value="')[2].partition('"')[0]

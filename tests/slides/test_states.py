@@ -93,6 +93,7 @@ def test_a_slide_whose_sender_falls_silent_is_completed(
     monkeypatch.setenv("FIFTYCELLS_COMPLETE_AFTER_SECONDS", "0")
     get_settings.cache_clear()
     housekeeping.complete_slides()
+    work()
     assert state_of(slide) == "needs_review"
 
 
