@@ -29,12 +29,18 @@ class Settings(BaseSettings):
     session_hours: int = Field(10, description="A sign-in ends after this long in any case.")
     encoder: Path | None = Field(None, description="Encoder file of new projects; empty means the bundled one.")
 
+    key_file: Path | None = Field(None, description="File of the secret key; empty: secret.key in the data folder.")
     trusted_proxies: str = Field("", description="Addresses of proxies whose X-Forwarded-For is believed.")
 
     @property
     def address(self) -> str:
         """What people type into a browser."""
         return self.public_url.rstrip("/") or f"http://{self.host}:{self.port}"
+
+    @property
+    def resolved_key_file(self) -> Path:
+        """The file of the secret key, with the default filled in."""
+        return (self.key_file or self.data_dir / "secret.key").resolve()
 
     @property
     def resolved_database_url(self) -> str:

@@ -57,6 +57,13 @@ class Conflict(AppError):
     title = N_("Conflict")
 
 
+class Gone(AppError):
+    """It was deleted on purpose, and stays so."""
+
+    status = 410
+    title = N_("Deleted")
+
+
 class PreconditionFailed(AppError):
     """Somebody else changed the record since it was read (If-Match)."""
 

@@ -20,6 +20,7 @@ QUEUE_OF = {
     "classifiers.fit": "fit",
     "annotations.accept": "slides",
     "annotations.undo": "slides",
+    "slides.delete_originals": "slides",
     "slides.unpack": "slides",
     "encoders.embed_missing": "slides",
     "encoders.pretrain": "train",
@@ -83,6 +84,16 @@ def unpack_upload(session: Session, project_id: int, upload_id: int) -> int:
         {"upload_id": upload_id},
         f"unpack:{upload_id}",
     )
+
+
+def delete_originals(session: Session, project_id: int) -> int:
+    """Delete the originals of slides of a project whose time is over."""
+    return _add(session, "slides.delete_originals", project_id, {}, retention_key(project_id))
+
+
+def retention_key(project_id: int) -> str:
+    """Return the key of the jobs that delete a project's originals."""
+    return f"retention:{project_id}"
 
 
 def embed_images(session: Session, project_id: int, encoder_id: int, image_ids: Sequence[int]) -> list[int]:

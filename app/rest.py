@@ -24,6 +24,7 @@ from app.errors import Conflict, Invalid, PreconditionFailed
 from app.forms import LARGEST_ID
 from app.language import _
 from app.models import IdempotencyKey, User
+from app.secret import keyed
 
 PREFIX = "/api/v1"
 KEEP_ANSWERS = timedelta(hours=24)
@@ -56,6 +57,7 @@ REASONS = {
     403: "The token may not write, or the person may not do this.",
     404: "There is no such thing, or it is not yours to see.",
     409: "The state of the record does not allow it, or a request with this Idempotency-Key is still being answered.",
+    410: "The time for keeping this original is over, and it was deleted.",
     412: "Somebody else changed it since it was read (If-Match).",
     413: "The body is larger than this installation accepts.",
     422: "A field or parameter is not accepted, or the Idempotency-Key was used for another request.",
@@ -142,21 +144,22 @@ async def answer_once(
     if key is None:
         return
     body = getattr(request.state, "body_sha256", None) or hashlib.sha256(await request.body()).hexdigest()
-    request_sha256 = hashlib.sha256(f"{request.method} {request.url.path} {body}".encode()).hexdigest()
-    request.state.answer = await run_in_threadpool(_begin, session, user, key, request_sha256)
+    # Both are keyed: names that clients choose hold accession numbers, and a plain hash of so little could be guessed.
+    request_hash = keyed("request", f"{request.method} {request.url.path} {body}")
+    request.state.answer = await run_in_threadpool(_begin, session, user, keyed("idempotency", key), request_hash)
 
 
-def _begin(session: Session, user: User, key: str, request_sha256: str) -> IdempotencyKey:
+def _begin(session: Session, user: User, key: str, request_hash: str) -> IdempotencyKey:
     mine = (IdempotencyKey.user_id == user.id) & (IdempotencyKey.key == key)
     session.execute(delete(IdempotencyKey).where(mine, IdempotencyKey.created_at < now() - KEEP_ANSWERS))
-    row = {"user_id": user.id, "key": key, "request_sha256": request_sha256, "created_at": now()}
+    row = {"user_id": user.id, "key": key, "request_sha256": request_hash, "created_at": now()}
     # Waits for another process that is answering the same request; the row is there once that has committed.
     new = insert_into(session, IdempotencyKey).values(row).on_conflict_do_nothing().returning(IdempotencyKey)
     answer: IdempotencyKey | None = session.scalar(new)
     if answer is not None:
         return answer
     earlier = session.scalars(select(IdempotencyKey).where(mine)).one()
-    if earlier.request_sha256 != request_sha256:
+    if earlier.request_sha256 != request_hash:
         raise Invalid(_("Idempotency-Key: this key was used for another request. Choose a new one for each request."))
     raise _Repeated(earlier)
 

@@ -6,17 +6,18 @@ from time import monotonic, sleep
 
 from sqlalchemy import delete, select
 
-from app import events, leases
+from app import events, jobs, leases
 from app.config import get_settings
 from app.db import connect, now, reading, transaction
 from app.jobs import Job
-from app.models import Batch, IdempotencyKey, Slide, Upload
+from app.models import Batch, IdempotencyKey, Project, Slide, Upload
 from app.slides import resumable, states
 
 PRUNE_EVERY = 3600.0  # seconds
 KEEP_JOBS = timedelta(days=30)
 KEEP_PIECES = timedelta(days=7)
 KEEP_ANSWERS = timedelta(hours=24)
+RETENTION_EVERY = timedelta(days=1)
 KEEP_BATCHES = timedelta(days=30)  # a review may hold a million cells
 
 log = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ class Housekeeper:
         self._swept = self._pruned = 0.0
 
     def tick(self) -> None:
-        """Sweep leases and look after slides every third of a lease, prune every hour."""
+        """Sweep leases and look after slides every third of a lease; prune every hour, and look whose originals are due."""
         if monotonic() - self._swept > get_settings().lease_seconds / 3:
             self._swept = monotonic()
             sweep()
@@ -39,6 +40,7 @@ class Housekeeper:
             self._pruned = monotonic()
             prune()
             give_up_uploads()
+            retain()
 
 
 def sweep() -> None:
@@ -96,6 +98,16 @@ def prune() -> None:
         session.execute(delete(Job).where(Job.state == "done", Job.finished_at < now() - KEEP_JOBS))
         session.execute(delete(Batch).where(Batch.created_at < now() - KEEP_BATCHES))
         session.execute(delete(IdempotencyKey).where(IdempotencyKey.created_at < now() - KEEP_ANSWERS))
+
+
+def retain() -> None:
+    """Queue the daily deletion of originals of each project that keeps them for a set time only."""
+    with transaction() as session:
+        for project_id in session.scalars(select(Project.id).where(Project.retention_days.is_not(None))).all():
+            mine = Job.dedupe_key == jobs.retention_key(project_id)
+            recent = select(Job.id).where(mine, Job.created_at > now() - RETENTION_EVERY)
+            if session.scalar(recent.limit(1)) is None:
+                jobs.delete_originals(session, project_id)
 
 
 def main() -> None:

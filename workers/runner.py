@@ -29,6 +29,7 @@ HANDLERS = {
     "maps.extend": "workers.maps:extend",
     "maps.lay_out": "workers.maps:lay_out",
     "reports.classify": "workers.reports:classify",
+    "slides.delete_originals": "workers.retention:delete_originals",
     "slides.unpack": "workers.slides:unpack",
 }
 PROGRESS_EVERY = 0.3  # seconds; a person sees steady movement, the database few writes

@@ -1,6 +1,5 @@
 """What unpacking writes to the database: each function is one transaction of a job that is still ours."""
 
-import io
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from app import jobs
-from app.db import insert_into, now
+from app.db import insert_into, now, reading
 from app.language import N_
 from app.models import Cell, Embedding, Field, Image, Project, Refusal, Slide, Upload, UploadPart
 from app.models.project import lock
@@ -18,8 +17,10 @@ from app.slides import states
 from app.slides.queries import progress
 from app.slides.service import tell
 from app.storage import get_storage
+from workers import slide_files
 from workers.archives import Member
 from workers.runner import Task
+from workers.slide_files import KeptFile, received_file
 
 LISTED_REFUSALS = 1000  # per upload; further ones are only counted
 
@@ -30,7 +31,10 @@ class OvertakenError(Exception):
 
 @dataclass(frozen=True)
 class Found:
-    """A decoded image to keep; `format` is Pillow's name of it, `box` its place in a field it was cut from."""
+    """A decoded image to keep; `format` is Pillow's name of it, `box` its place in a field it was cut from.
+
+    `received` is the file it came in, where that holds more than its pixels.
+    """
 
     data: bytes
     name: str
@@ -39,6 +43,7 @@ class Found:
     width: int
     height: int
     box: tuple[int, int, int, int] | None = None
+    received: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,8 @@ class Outcome:
     @property
     def size(self) -> int:
         """Bytes in memory."""
-        return self.member.size + (sum(len(cell.data) for cell in self.cells) if isinstance(self.result, Cut) else 0)
+        made = [found.data for found in self.originals if found.data is not self.member.data]
+        return self.member.size + sum(map(len, made))
 
 
 def begin(task: Task, upload_id: int) -> None:
@@ -96,26 +102,38 @@ def mark(task: Task, part_id: int, index: int | None) -> None:
 
 
 def store(task: Task, upload_id: int, batch: Sequence[Outcome]) -> None:
-    """Store a batch: originals first, then all rows at once. Raises OvertakenError and LeaseLostError.
+    """Store a batch: images first, then all rows at once. Raises OvertakenError and LeaseLostError.
 
-    The originals may be left without rows by a crash in between; the next attempt finds them.
+    The images may be left without rows by a crash in between; the next attempt finds them.
     """
     fields = {cut.field.sha256: cut for outcome in batch if isinstance(cut := outcome.result, Cut)}
     images: dict[str, Found] = {}
     for outcome in batch:
         for found in outcome.originals:
             images.setdefault(found.sha256, found)
-    get_storage().put_many("images", [io.BytesIO(found.data) for found in images.values()])
+    received = _received(task, images)
+    files = [KeptFile("images", found.sha256, found.data) for found in images.values()] + list(received.values())
+    slide_files.put(files)
     with task.transaction() as session:
         lock(session, task.project_id)
         upload = session.get_one(Upload, upload_id, with_for_update=True)
         _advance(session, batch)
         stored = _add_cells(session, upload, images, fields)
+        slide_files.add_originals(session, session.get_one(Slide, upload.slide_id), received)
+        slide_files.put_back(files)
         _count(session, upload, batch, stored=stored)
         tell(session, upload, task.project_id)
         done, total = progress(session, upload_id)
     counts = {"done": f"{done:,}", "total": f"{total:,}"}
     task.progress(done, total, N_("%(done)s of %(total)s files unpacked") % counts)
+
+
+def _received(task: Task, images: dict[str, Found]) -> dict[str, KeptFile]:
+    """Return the files that images, by their sha256, came in, where they are kept as they were received."""
+    with reading() as session:
+        if not session.get_one(Project, task.project_id).keep_received:
+            return {}
+    return {sha256: received_file(found.received) for sha256, found in images.items() if found.received}
 
 
 def _advance(session: Session, batch: Sequence[Outcome]) -> None:
@@ -254,10 +272,10 @@ def finish(task: Task, upload_id: int) -> None:
             tell(session, upload, task.project_id)
             session.flush()
             states.settle(session, session.get_one(Slide, upload.slide_id))
-        _delete_received(session, upload_id)  # also what was sent again after the end
+        delete_received(session, upload_id)  # also what was sent again after the end
 
 
-def _delete_received(session: Session, upload_id: int) -> None:
+def delete_received(session: Session, upload_id: int) -> None:
     """Delete the bytes of the parts, except those that an open part of another upload shares.
 
     Before the commit, while nobody can add a part: a receiver adds its rows first and then looks whether the bytes are

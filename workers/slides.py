@@ -23,7 +23,8 @@ from sqlalchemy import select
 
 from app.db import reading
 from app.language import N_
-from app.models import Job, Scanner, Slide, Upload, UploadPart
+from app.models import Job, Project, Scanner, Slide, Upload, UploadPart
+from app.slides.pseudonyms import kept_member_name
 from app.storage import get_storage
 from workers import slide_rows
 from workers.archives import Member, read_members
@@ -89,6 +90,9 @@ def _unpack_open_parts(task: Task, upload_id: int, examine: Examine, *, careful:
 def _open_members(upload_id: int) -> Iterator[tuple[UploadPart, Member]]:
     """Read all members of the parts not unpacked yet, one after the other."""
     last = 0
+    with reading() as session:
+        project = select(Project).join(Slide).join(Upload).where(Upload.id == upload_id)
+        nameless = session.scalars(project).one().accession_key is not None
     mine = (UploadPart.upload_id == upload_id) & UploadPart.unpacked_at.is_(None)
     while True:
         with reading() as session:
@@ -99,8 +103,14 @@ def _open_members(upload_id: int) -> Iterator[tuple[UploadPart, Member]]:
         for part in parts:
             with get_storage().open(f"uploads/{part.sha256}") as file:
                 for member in read_members(part.name, file, part.size, part.next_member):
-                    yield part, member
+                    yield part, _nameless(part, member) if nameless else member
         last = parts[-1].id
+
+
+def _nameless(part: UploadPart, member: Member) -> Member:
+    if member.name == part.name:  # no member of an archive
+        return member
+    return replace(member, name=kept_member_name(part.name, member.index, member.name))
 
 
 def _alone(task: Task, part: UploadPart, member: Member, examine: Examine) -> Outcome:
@@ -172,11 +182,12 @@ def _cut(member: Member, um_per_px: float | None) -> Result:
 
 
 def _kept(data: bytes, name: str) -> Found:
-    """Store the thumbnail of an image. Raises BadImage."""
+    """Store the thumbnail of an image and return its pixels without what was written beside them. Raises BadImage."""
     image = check(data)
-    sha256 = hashlib.sha256(data).hexdigest()
+    sha256 = hashlib.sha256(image.clean).hexdigest()
     get_storage().write(f"thumbnails/{sha256}", image.thumbnail)
-    return Found(data, name, sha256, image.format, image.width, image.height)
+    received = data if image.clean != data else None
+    return Found(image.clean, name, sha256, image.format, image.width, image.height, received=received)
 
 
 def _png(pixels: Pixels) -> bytes:

@@ -10,8 +10,9 @@ from sqlalchemy import select
 from app.cells import pages
 from app.cells.access import ViewableImage
 from app.db import SessionDep
+from app.forms import PathId
 from app.models import Cell, CellClass, Image
-from app.rest import Page, PagingQuery, rest_router, rows_of_page
+from app.rest import Page, PagingQuery, problems, rest_router, rows_of_page
 from app.slides.access import ViewableSlide
 
 router = rest_router("cells")
@@ -71,6 +72,7 @@ def _picture(*media_types: str) -> dict[int | str, dict[str, Any]]:
     return {
         200: {"description": "The picture.", "content": {media_type: {} for media_type in media_types}},
         304: {"description": "You have it already (If-None-Match)."},
+        **problems(410),
     }
 
 
@@ -80,9 +82,9 @@ def _picture(*media_types: str) -> dict[int | str, dict[str, Any]]:
     response_class=Response,
     responses=_picture("image/png", "image/jpeg"),
 )
-def full_size(request: Request, image: ViewableImage) -> Response:
+def full_size(request: Request, cell_id: PathId, image: ViewableImage, session: SessionDep) -> Response:
     """Return a cell at its full size, encoded anew from what was uploaded. It never changes."""
-    return pages.full_size(request, image)
+    return pages.full_size(request, cell_id, image, session)
 
 
 @router.get(
@@ -91,6 +93,6 @@ def full_size(request: Request, image: ViewableImage) -> Response:
     response_class=Response,
     responses=_picture("image/jpeg"),
 )
-def thumbnail(request: Request, image: ViewableImage) -> Response:
+def thumbnail(request: Request, cell_id: PathId, image: ViewableImage, session: SessionDep) -> Response:
     """Return a cell as small as the browser shows it. It never changes."""
-    return pages.thumbnail(request, image)
+    return pages.thumbnail(request, cell_id, image, session)

@@ -5,11 +5,14 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response, StreamingResponse
+from sqlalchemy.orm import Session
 
 from app.cells import pictures
 from app.cells.access import ViewableCell, ViewableImage
+from app.cells.originals import lost, originals_deleted, received_of
 from app.db import SessionDep
 from app.errors import NotFound
+from app.forms import PathId
 from app.language import _
 from app.models import Field, Image
 from app.storage import CHUNK, get_storage
@@ -19,25 +22,32 @@ AROUND = 12  # red cells across
 router = APIRouter(tags=["cells"])
 
 
-def _answer(request: Request, etag: str, make: Callable[[], tuple[bytes, str]]) -> Response:
-    """Answer with bytes that never change under their address, or 304 to whoever has them."""
+def _answer(
+    request: Request, session: Session, cell_id: int, etag: str, make: Callable[[], tuple[bytes, str]]
+) -> Response:
+    """Answer with bytes that never change under their address, or 304 to whoever has them. Raises Gone or NotFound."""
     headers = {"ETag": f'"{etag}"', "Cache-Control": "private, max-age=31536000, immutable"}
     if headers["ETag"] in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
-    data, media_type = make()
+    try:
+        data, media_type = make()
+    except FileNotFoundError:
+        raise lost(session, cell_id) from None
     return Response(data, headers=headers, media_type=media_type)
 
 
 @router.get("/cells/{cell_id}/thumbnail")
-def thumbnail(request: Request, image: ViewableImage) -> Response:
+def thumbnail(request: Request, cell_id: PathId, image: ViewableImage, session: SessionDep) -> Response:
     """Show a cell as small as the grid does."""
-    return _answer(request, f"{image.sha256}-small", lambda: (pictures.thumbnail(image), "image/jpeg"))
+    return _answer(
+        request, session, cell_id, f"{image.sha256}-small", lambda: (pictures.thumbnail(image), "image/jpeg")
+    )
 
 
 @router.get("/cells/{cell_id}/image")
-def full_size(request: Request, image: ViewableImage) -> Response:
+def full_size(request: Request, cell_id: PathId, image: ViewableImage, session: SessionDep) -> Response:
     """Show a cell at its full size."""
-    return _answer(request, f"{image.sha256}-full", lambda: pictures.full_size(image))
+    return _answer(request, session, cell_id, f"{image.sha256}-full", lambda: pictures.full_size(image))
 
 
 @router.get("/cells/{cell_id}/field")
@@ -49,17 +59,26 @@ def field(request: Request, cell: ViewableCell, session: SessionDep) -> Response
     image = session.get_one(Image, of.image_id)
     side = AROUND * of.red_cell_px
     return _answer(
-        request, f"{image.sha256}-{cell.id}", lambda: (pictures.surroundings(image, box, side), "image/jpeg")
+        request,
+        session,
+        cell.id,
+        f"{image.sha256}-{cell.id}",
+        lambda: (pictures.surroundings(image, box, side), "image/jpeg"),
     )
 
 
 @router.get("/cells/{cell_id}/original")
-def original(cell: ViewableCell, image: ViewableImage) -> Response:
-    """Download the file as it was uploaded; browsers save it and never show it."""
+def original(cell: ViewableCell, image: ViewableImage, session: SessionDep) -> Response:
+    """Download the file as it was received where the project keeps that, else the image made of it; browsers save it
+    and never show it. Raises Gone or NotFound."""
+    received = received_of(session, cell)
+    key = f"originals/{received.sha256}" if received else f"images/{image.sha256}"
     try:
-        file = get_storage().open(f"images/{image.sha256}")
+        if originals_deleted(session, cell):
+            raise FileNotFoundError
+        file = get_storage().open(key)
     except FileNotFoundError:
-        raise NotFound(_("The stored file of this image is missing.")) from None
+        raise lost(session, cell.id) from None
 
     def pieces() -> Iterator[bytes]:
         with file:
@@ -68,7 +87,8 @@ def original(cell: ViewableCell, image: ViewableImage) -> Response:
 
     headers = {
         "Content-Disposition": f"attachment; filename*=UTF-8''{quote(cell.name.rpartition('/')[2], safe='')}",
-        "Content-Length": str(image.size),
+        "Content-Length": str(received.size if received else image.size),
         "Content-Security-Policy": "sandbox",
     }
-    return StreamingResponse(pieces(), headers=headers, media_type=f"image/{image.format.lower()}")
+    media_type = "application/octet-stream" if received else f"image/{image.format.lower()}"
+    return StreamingResponse(pieces(), headers=headers, media_type=media_type)

@@ -10,8 +10,6 @@ from contextlib import nullcontext
 
 import PIL.Image
 
-from app.errors import NotFound
-from app.language import _
 from app.models import Image
 from app.storage import get_storage
 
@@ -28,7 +26,7 @@ _one_large = threading.Lock()
 
 def thumbnail(image: Image) -> bytes:
     """Return the thumbnail as a JPEG; made again if it was lost, since it is stored without waiting for the disk.
-    Raises NotFound if the original is lost too."""
+    Raises FileNotFoundError if the image is lost too."""
     storage = get_storage()
     key = f"thumbnails/{image.sha256}"
     try:
@@ -44,7 +42,7 @@ def thumbnail(image: Image) -> bytes:
 
 
 def full_size(image: Image) -> tuple[bytes, str]:
-    """Return the picture, at most LONGEST pixels a side, and its media type. Raises NotFound if the file is lost."""
+    """Return the picture, at most LONGEST pixels a side, and its media type. Raises FileNotFoundError."""
     picture = _decoded(image, LONGEST)
     picture.thumbnail((LONGEST, LONGEST), PIL.Image.Resampling.BILINEAR)
     if image.format != "JPEG" and image.width * image.height <= LOSSLESS_PIXELS:
@@ -55,7 +53,7 @@ def full_size(image: Image) -> tuple[bytes, str]:
 def surroundings(field: Image, box: Sequence[int], side: float) -> bytes:
     """Return a JPEG of what lies in a square of `side` pixels around a box (left, top, right, bottom) of a field.
 
-    Raises NotFound if the file is lost.
+    Raises FileNotFoundError.
     """
     picture = _decoded(field, max(field.width, field.height))
     x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
@@ -69,10 +67,7 @@ def surroundings(field: Image, box: Sequence[int], side: float) -> bytes:
 def _decoded(image: Image, least: int) -> PIL.Image.Image:
     """Decode an original to 8-bit RGB; a JPEG perhaps already smaller, but not below `least` pixels a side."""
     with _one_large if image.width * image.height > LARGE_PIXELS else nullcontext():
-        try:
-            data = get_storage().read(f"images/{image.sha256}")
-        except FileNotFoundError:
-            raise NotFound(_("The stored file of this image is missing.")) from None
+        data = get_storage().read(f"images/{image.sha256}")
         with PIL.Image.open(io.BytesIO(data), formats=FORMATS) as original:
             original.draft("RGB", (least, least))
             return _rgb(original)

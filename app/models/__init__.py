@@ -5,7 +5,7 @@ from app.jobs import Job
 from app.models.annotation import Annotation, LabelAction
 from app.models.audit import AuditEvent
 from app.models.batch import Batch, Ranking
-from app.models.cell import Cell, Field, Image
+from app.models.cell import Cell, Field, Image, Original
 from app.models.cell_map import CellMap
 from app.models.classifier import Classifier
 from app.models.encoder import Embedding, Encoder
@@ -37,6 +37,7 @@ __all__ = [
     "Job",
     "LabelAction",
     "Member",
+    "Original",
     "Pretraining",
     "Project",
     "Ranking",

@@ -9,7 +9,10 @@ from app.db import Base, UtcDateTime
 
 
 class Image(Base):
-    """Stored image bytes, addressed by their sha256. The same bytes are one image however often they are uploaded."""
+    """Stored image bytes, addressed by their sha256: the pixels of what was uploaded, without anything beside them.
+
+    The same bytes are one image however often they are uploaded.
+    """
 
     __tablename__ = "image"
 
@@ -18,6 +21,21 @@ class Image(Base):
     format: Mapped[str]
     width: Mapped[int]
     height: Mapped[int]
+    size: Mapped[int]  # bytes
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class Original(Base):
+    """A file of a slide as it was received, kept beside the image made of it, where the project wants that and the two
+    differ. Its bytes are `originals/<sha256>`."""
+
+    __tablename__ = "original"
+    __table_args__ = (UniqueConstraint("slide_id", "image_id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    slide_id: Mapped[int] = mapped_column(ForeignKey("slide.id"))
+    image_id: Mapped[int] = mapped_column(ForeignKey("image.id"))
+    sha256: Mapped[str] = mapped_column(index=True)
     size: Mapped[int]  # bytes
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
 

@@ -16,8 +16,8 @@ class IdempotencyKey(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("user.id"))
-    key: Mapped[str]
-    request_sha256: Mapped[str]  # of method, path and body
+    key: Mapped[str]  # keyed hash of it (app.secret): clients choose names that say more than they should
+    request_sha256: Mapped[str]  # of method, path and body, keyed as well
     status: Mapped[int | None]  # empty while the first request is still being answered
     location: Mapped[str | None]
     body: Mapped[bytes | None] = mapped_column(LargeBinary)

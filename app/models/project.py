@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, UniqueConstraint, select, true
+from sqlalchemy import ForeignKey, UniqueConstraint, false, select, true
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.db import Base, UtcDateTime
@@ -13,6 +13,10 @@ class Project(Base):
 
     `audit_share` of the cells are labelled as an audit, half of them with the prediction hidden; `second_share` of the
     labelled ones are read blind until `readers` people have seen each. Shares are from 0 to 1.
+
+    With `accession_key`, the fingerprint of the secret key it began with, the project is pseudonymous: of accessions
+    and file names it keeps none (app.slides.pseudonyms). `keep_received` keeps files as they came beside the images
+    made of them. After `retention_days` originals are deleted; pictures of cells stay if `retention_cells` says so.
     """
 
     __tablename__ = "project"
@@ -23,6 +27,10 @@ class Project(Base):
     timed: Mapped[bool] = mapped_column(default=True, server_default=true())  # whether decisions are timed
     encoder_id: Mapped[int] = mapped_column(ForeignKey("encoder.id"))
     next_encoder_id: Mapped[int | None] = mapped_column(ForeignKey("encoder.id"))
+    accession_key: Mapped[str | None]
+    keep_received: Mapped[bool] = mapped_column(default=False, server_default=false())
+    retention_days: Mapped[int | None]
+    retention_cells: Mapped[bool] = mapped_column(default=True, server_default=true())
     audit_share: Mapped[float] = mapped_column(default=0, server_default="0")
     second_share: Mapped[float] = mapped_column(default=0, server_default="0")
     readers: Mapped[int] = mapped_column(default=2, server_default="2")

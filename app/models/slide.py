@@ -10,7 +10,12 @@ from app.db import Base, UtcDateTime
 
 
 class Slide(Base):
-    """One submission from one scanner. Its `state` is one of app.slides.states, and changes there only."""
+    """One submission from one scanner. `accession` is a pseudonym of it where the project is pseudonymous,
+    its `state` one of app.slides.states, and changes there only.
+
+    `originals_deleted_at` is when the time for keeping its fields and received files was over, `pictures_deleted_at`
+    the same for the pictures of its cells.
+    """
 
     __tablename__ = "slide"
     __table_args__ = (UniqueConstraint("project_id", "accession"), Index("ix_slide_state", "state", "project_id"))
@@ -20,6 +25,8 @@ class Slide(Base):
     scanner_id: Mapped[int] = mapped_column(ForeignKey("scanner.id"))
     accession: Mapped[str]
     state: Mapped[str] = mapped_column(default="receiving", server_default="receiving")
+    originals_deleted_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    pictures_deleted_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     created_by: Mapped[int | None] = mapped_column(ForeignKey("user.id"))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
 

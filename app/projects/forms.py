@@ -3,13 +3,14 @@
 import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, StringConstraints
 
 from app.forms import Id, Name, OptionalName, OptionalUm
 from app.language import _
 
 CODE = re.compile(r"[A-Za-z0-9_-]{1,12}")
 COLOR = re.compile(r"#[0-9a-f]{6}")
+MOST_DAYS = 36_500
 GRID_KEYS = frozenset("[]?,.;:")  # size and brightness of the cells and help on the labelling page
 
 
@@ -65,10 +66,23 @@ class ChangedClass(ClassForm):
     version: int
 
 
+OptionalDays = Annotated[Annotated[int, Field(ge=1, le=MOST_DAYS)] | None, BeforeValidator(_empty_is_none)]
+
+
+class Privacy(BaseModel):
+    """What a project keeps of its originals, and how long; boxes of a form are sent only where they are ticked."""
+
+    pseudonyms: bool = False
+    keep_received: bool = False
+    retention_days: OptionalDays = None
+    retention_cells: bool = False
+
+
 class NewProject(BaseModel):
     """The form of a new project: a set of classes or none, and perhaps the first scanner."""
 
     name: Name
+    pseudonyms: bool = False
     preset: str = ""
     scanner: OptionalName = ""
     um_per_px: OptionalUm = None

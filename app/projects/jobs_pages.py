@@ -28,6 +28,7 @@ KINDS = {
     "maps.extend": N_("Place new cells on the map"),
     "maps.lay_out": N_("Lay out the map"),
     "reports.classify": N_("Classify slide"),
+    "slides.delete_originals": N_("Delete originals whose time is over"),
     "slides.unpack": N_("Unpack upload"),
     "encoders.embed_missing": N_("Move to another encoder"),
     "encoders.pretrain": N_("Train an encoder further"),

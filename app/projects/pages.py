@@ -1,5 +1,6 @@
 """Pages of the projects: the list, a new one, settings and the audit trail."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -12,9 +13,9 @@ from app.errors import Invalid
 from app.forms import FormValues, PageId, PathId, fields, parse, reasons_of, refusal
 from app.language import _
 from app.models import Project
-from app.projects import class_pages, presets, queries, service, trail
+from app.projects import class_pages, presets, privacy, queries, service, trail
 from app.projects.access import ManagedProject, ViewableProject
-from app.projects.forms import NewProject, PersonChoice, ProjectName, Timing
+from app.projects.forms import NewProject, PersonChoice, Privacy, ProjectName, Timing
 from app.templating import render
 
 router = APIRouter(tags=["projects"])
@@ -48,7 +49,7 @@ def create(request: Request, user: Manager, session: SessionDep, values: FormVal
         if form.preset and form.preset not in presets.TITLES:
             raise refusal({"preset": _("Choose one of the sets of classes.")})
         classes = presets.classes_of(form.preset) if form.preset else []
-        project = service.create(session, form.name, classes, by=user)
+        project = service.create(session, form.name, classes, by=user, pseudonyms=form.pseudonyms)
     except Invalid as error:
         return _new_page(request, values, error)
     if form.scanner:
@@ -63,8 +64,13 @@ def show(project: ViewableProject) -> Response:
 
 
 def _settings_page(
-    request: Request, session: Session, project: Project, values: dict[str, Any], error: Invalid | None = None
+    request: Request,
+    session: Session,
+    project: Project,
+    typed: Mapping[str, Any] | None = None,
+    error: Invalid | None = None,
 ) -> Response:
+    present = {"name": project.name, **privacy.privacy_of(project).model_dump()}
     return render(
         request,
         "projects/settings.html",
@@ -73,7 +79,7 @@ def _settings_page(
         project=project,
         members=queries.members(session, project),
         candidates=queries.could_join(session, project),
-        values=values,
+        values=fields(**(present | dict(typed or {}))),
         errors=reasons_of(error),
     )
 
@@ -81,7 +87,7 @@ def _settings_page(
 @router.get("/projects/{project_id}/settings")
 def settings(request: Request, project: ViewableProject, session: SessionDep) -> Response:
     """Show the settings; only managers can change them."""
-    return _settings_page(request, session, project, fields(name=project.name))
+    return _settings_page(request, session, project)
 
 
 @router.post("/projects/{project_id}/settings")
@@ -103,6 +109,18 @@ def set_timing(project: ManagedProject, user: Manager, session: SessionDep, valu
     return RedirectResponse(f"/projects/{project.id}/settings", 303)
 
 
+@router.post("/projects/{project_id}/privacy")
+def set_privacy(
+    request: Request, project: ManagedProject, user: Manager, session: SessionDep, values: FormValues
+) -> Response:
+    """Set what the project keeps of its originals, and how long."""
+    try:
+        privacy.set_privacy(session, project, parse(Privacy, values), by=user)
+    except Invalid as error:
+        return _settings_page(request, session, project, Privacy().model_dump() | values, error)
+    return RedirectResponse(f"/projects/{project.id}/settings", 303)
+
+
 @router.post("/projects/{project_id}/members")
 def add_member(
     request: Request, project: ManagedProject, user: Manager, session: SessionDep, values: FormValues
@@ -111,7 +129,7 @@ def add_member(
     try:
         service.add_member(session, project, parse(PersonChoice, values).user_id, by=user)
     except Invalid as error:
-        return _settings_page(request, session, project, fields(name=project.name), error)
+        return _settings_page(request, session, project, error=error)
     return RedirectResponse(f"/projects/{project.id}/settings", 303)
 
 

@@ -14,19 +14,22 @@ from app.models import Member, Project, Scanner, User
 from app.models.audit import record
 from app.projects import classes as class_rules
 from app.projects.forms import ClassForm
+from app.secret import fingerprint
 
 
-def create(session: Session, name: str, classes: Sequence[ClassForm], by: User) -> Project:
+def create(session: Session, name: str, classes: Sequence[ClassForm], by: User, *, pseudonyms: bool = False) -> Project:
     """Create a project with these classes; whoever creates it is a member. Raises Invalid."""
     _check_name(session, name)
     encoder = default_encoder(session)
     project = Project(name=name, encoder_id=encoder.id, created_by=by.id, created_at=now())
+    project.accession_key = fingerprint() if pseudonyms else None
     session.add(project)
     session.flush()
     session.add(Member(project_id=project.id, user_id=by.id))
     rows = class_rules.add_all(session, project, classes)
     codes = [row.code for row in rows]
-    record(session, "project.created", by=by.id, project_id=project.id, name=name, classes=codes, encoder=encoder.name)
+    detail = {"name": name, "classes": codes, "encoder": encoder.name, "pseudonyms": on_off(pseudonyms)}
+    record(session, "project.created", by=by.id, project_id=project.id, **detail)
     return project
 
 
@@ -49,10 +52,14 @@ def set_timing(session: Session, project: Project, timed: bool, by: User) -> Non
     """Switch on or off that decisions are timed. What was measured stays."""
     if timed == project.timed:
         return
-    words = {True: "on", False: "off"}
-    changes = {"timing": [words[project.timed], words[timed]]}
+    changes = {"timing": [on_off(project.timed), on_off(timed)]}
     record(session, "project.timing_changed", by=by.id, project_id=project.id, changes=changes)
     project.timed = timed
+
+
+def on_off(value: bool) -> str:
+    """Return what the audit trail says of a switch."""
+    return "on" if value else "off"
 
 
 def _check_name(session: Session, name: str) -> None:

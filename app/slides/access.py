@@ -11,7 +11,7 @@ from app.db import SessionDep, transaction
 from app.errors import NotFound
 from app.forms import PathId
 from app.language import _
-from app.models import Slide, Upload, User
+from app.models import Project, Slide, Upload, User
 from app.projects.access import find_project
 from app.slides.states import refuse_signed
 
@@ -46,13 +46,15 @@ def viewable_upload(upload_id: PathId, user: CurrentUser, session: SessionDep) -
 
 @dataclass(frozen=True)
 class Destination:
-    """Where received files go: to an open upload, or to a new one of the slide when `upload_id` is None, of `kind`."""
+    """Where received files go: to an open upload, or to a new one of the slide when `upload_id` is None, of `kind`;
+    `nameless` where the project is pseudonymous."""
 
     project_id: int
     slide_id: int
     user_id: int
     upload_id: int | None = None
     kind: str = "cells"
+    nameless: bool = False
 
 
 def slide_destination(slide_id: PathId, request: Request) -> Destination:
@@ -62,7 +64,7 @@ def slide_destination(slide_id: PathId, request: Request) -> Destination:
         user = current_user(request, session)
         slide = find_slide(session, slide_id, user)
         refuse_signed(slide)
-        return Destination(slide.project_id, slide.id, user.id)
+        return Destination(slide.project_id, slide.id, user.id, nameless=_nameless(session, slide))
 
 
 def upload_destination(upload_id: PathId, request: Request) -> Destination:
@@ -71,7 +73,11 @@ def upload_destination(upload_id: PathId, request: Request) -> Destination:
         user = current_user(request, session)
         upload = find_upload(session, upload_id, user)
         slide = session.get_one(Slide, upload.slide_id)
-        return Destination(slide.project_id, slide.id, user.id, upload.id)
+        return Destination(slide.project_id, slide.id, user.id, upload.id, nameless=_nameless(session, slide))
+
+
+def _nameless(session: Session, slide: Slide) -> bool:
+    return session.get_one(Project, slide.project_id).accession_key is not None
 
 
 ViewableSlide = Annotated[Slide, Depends(viewable_slide)]

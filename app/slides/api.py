@@ -21,6 +21,7 @@ from app.rest import PREFIX, Page, Paging, problems, rest_router, rows_of_page
 from app.slides import known, receiving, service, states
 from app.slides.access import EditableSlide, SlideDestination
 from app.slides.forms import MOST_FILES, MOST_MARKS, FileMark, Kind, NewSlide, kind_of, received_files
+from app.slides.pseudonyms import names_of
 from app.storage import Stored
 
 router = rest_router("slides")
@@ -34,9 +35,10 @@ class SlideItem(BaseModel):
     id: int
     project_id: int
     scanner_id: int
-    accession: str
+    accession: str = Field(description="As it was sent; in a pseudonymous project a pseudonym of it.")
     state: states.State
     created_at: datetime
+    originals_deleted_at: datetime | None = Field(description="When its fields and received files were deleted.")
 
 
 class SlideForm(NewSlide):
@@ -69,7 +71,10 @@ def slide_item(slide: Slide) -> SlideItem:
 def create(
     project: ViewableProject, form: SlideForm, user: CurrentUser, session: SessionDep, response: Response
 ) -> SlideItem:
-    """Create a slide. An accession the project has already is a conflict, whose `slide_id` names the other slide."""
+    """Create a slide. An accession the project has already is a conflict, whose `slide_id` names the other slide.
+
+    A pseudonymous project keeps a keyed hash of the accession; go on naming the slide by the accession you know.
+    """
     scanner = service.scanner_of(session, project, form.scanner_id)
     slide = service.create_slide(session, project, form.accession, scanner, user)
     response.headers["Location"] = f"{PREFIX}/slides/{slide.id}"
@@ -81,7 +86,7 @@ def index(project: ViewableProject, session: SessionDep, wanted: Annotated[Slide
     """List the slides of a project."""
     query = select(Slide.id, Slide).where(Slide.project_id == project.id)
     if wanted.accession:
-        query = query.where(Slide.accession == wanted.accession)
+        query = query.where(Slide.accession.in_(names_of(project, wanted.accession)))
     if wanted.scanner_id is not None:
         query = query.where(Slide.scanner_id == wanted.scanner_id)
     if wanted.state is not None:

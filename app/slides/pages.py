@@ -13,7 +13,7 @@ from app import events
 from app.accounts.access import CurrentUser
 from app.db import SessionDep, transaction
 from app.errors import Conflict, Invalid, NotFound
-from app.forms import FormValues, PageId, fields, parse, reasons_of
+from app.forms import FormValues, PageId, fields, parse, reasons_of, refusal
 from app.language import _
 from app.models import Project, Slide, SlideState, Upload
 from app.projects.access import ViewableProject, find_project
@@ -92,7 +92,22 @@ def create(
         scanner = service.scanner_of(session, project, form.scanner_id)
         slide = service.create_slide(session, project, form.accession, scanner, user)
     except (Invalid, Conflict) as error:
-        return _list_page(request, session, project, values, error=error)
+        return _list_page(request, session, project, _shown_again(project, values), error=error)
+    return RedirectResponse(_address(slide), 303)
+
+
+def _shown_again(project: Project, values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what a refused form shows; no answer of a pseudonymous project holds an accession."""
+    return fields(**{**values, "accession": "", "wanted": ""}) if project.accession_key else values
+
+
+@router.post("/projects/{project_id}/slides/find")
+def find(request: Request, project: ViewableProject, session: SessionDep, values: FormValues) -> Response:
+    """Go to the slide of an accession; not a GET, so that it is in no address that browsers and proxies keep."""
+    slide = service.find_by_accession(session, project, str(values["wanted"]).strip())
+    if slide is None:
+        error = refusal({"wanted": _("This project has no slide with this accession.")})
+        return _list_page(request, session, project, _shown_again(project, values), error=error)
     return RedirectResponse(_address(slide), 303)
 
 
@@ -116,6 +131,7 @@ def slide_page(request: Request, project: ViewableProject, slide: ViewableSlide,
         scanner=service.scanner_of(session, project, slide.scanner_id),
         counts=counts,
         uploads=uploads,
+        originals_due=queries.originals_due(session, project, slide),
         states=_since_received(queries.states(session, slide)),
         state_names=states.NAMES,
         may_complete=slide.state == "receiving" and bool(counts.cells or uploads) and not sending,

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session
@@ -147,6 +147,14 @@ def refusals(session: Session, upload: Upload, limit: int) -> Sequence[Refusal]:
     """Return the first refused files of an upload."""
     query = select(Refusal).where(Refusal.upload_id == upload.id).order_by(Refusal.id).limit(limit)
     return session.scalars(query).all() if upload.refused else []
+
+
+def originals_due(session: Session, project: Project, slide: Slide) -> datetime | None:
+    """Return from when on the originals of a slide may be deleted; None if they stay or were deleted."""
+    newest = session.scalar(select(func.max(Upload.created_at)).where(Upload.slide_id == slide.id)) or slide.created_at
+    if project.retention_days is None or (slide.originals_deleted_at and slide.originals_deleted_at >= newest):
+        return None
+    return newest + timedelta(days=project.retention_days)
 
 
 def _elsewhere(session: Session, upload: Upload) -> list[tuple[Slide, int]]:

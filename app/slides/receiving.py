@@ -17,6 +17,7 @@ from app.models import Slide, Upload, UploadPart
 from app.slides import service, states
 from app.slides.access import Destination
 from app.slides.names import clean_name
+from app.slides.pseudonyms import kept_file_name
 from app.storage import Stored, get_storage
 
 
@@ -64,7 +65,7 @@ def add(session: Session, destination: Destination, files: Sequence[IncomingFile
     upload = _upload(session, destination, files, stored)
     if upload.finished_at is None:  # what was sent again after the end changes nothing
         states.reopen(session, session.get_one(Slide, destination.slide_id))
-    new = _add_parts(session, upload.id, files, stored)
+    new = _add_parts(session, upload.id, _names(destination, files, stored), stored)
     if new and destination.upload_id is not None and upload.completed_at is not None:
         raise Conflict(_("This upload is complete and takes no more files. Start a new one."))
     upload.received_files += len(new)
@@ -98,11 +99,18 @@ def _upload(
     return upload
 
 
-def _add_parts(session: Session, upload_id: int, files: Sequence[IncomingFile], stored: Sequence[Stored]) -> list[int]:
+def _names(destination: Destination, files: Sequence[IncomingFile], stored: Sequence[Stored]) -> list[str]:
+    names = [clean_name(file.filename or "") for file in files]
+    if not destination.nameless:
+        return names
+    return [kept_file_name(name, each.sha256) for name, each in zip(names, stored, strict=True)]
+
+
+def _add_parts(session: Session, upload_id: int, names: Sequence[str], stored: Sequence[Stored]) -> list[int]:
     """Return the sizes of the parts that are new to the upload."""
     rows = [
-        {"upload_id": upload_id, "name": clean_name(file.filename or ""), "sha256": each.sha256, "size": each.size}
-        for file, each in zip(files, stored, strict=True)
+        {"upload_id": upload_id, "name": name, "sha256": each.sha256, "size": each.size}
+        for name, each in zip(names, stored, strict=True)
     ]
     key = [UploadPart.upload_id, UploadPart.sha256, UploadPart.name]
     statement = insert_into(session, UploadPart).values(rows).on_conflict_do_nothing(index_elements=key)

@@ -13,6 +13,7 @@ from app.models import Project, Scanner, Slide, Upload, User
 from app.models.audit import record
 from app.models.project import lock
 from app.slides import states
+from app.slides.pseudonyms import kept_accession, names_of
 from app.slides.queries import dead_job
 
 
@@ -29,15 +30,21 @@ def create_slide(session: Session, project: Project, accession: str, scanner: Sc
     if scanner.project_id != project.id:
         raise Invalid(_("scanner_id: the scanner belongs to another project."))
     lock(session, project.id)
-    same = (Slide.project_id == project.id) & (Slide.accession == accession)
-    other = session.scalar(select(Slide.id).where(same))
+    other = find_by_accession(session, project, accession)
     if other is not None:
-        reason = _("There is a slide %(accession)s in this project already.", accession=accession)
-        raise Conflict(reason, slide_id=other, errors=[{"field": "accession", "reason": reason}])
-    slide = Slide(project_id=project.id, scanner_id=scanner.id, accession=accession, created_by=by.id, created_at=now())
+        reason = _("There is a slide %(accession)s in this project already.", accession=other.accession)
+        raise Conflict(reason, slide_id=other.id, errors=[{"field": "accession", "reason": reason}])
+    kept = kept_accession(project, accession)
+    slide = Slide(project_id=project.id, scanner_id=scanner.id, accession=kept, created_by=by.id, created_at=now())
     states.begin(session, slide)
-    record(session, "slide.created", by=by.id, project_id=project.id, slide_id=slide.id, accession=accession)
+    record(session, "slide.created", by=by.id, project_id=project.id, slide_id=slide.id, accession=kept)
     return slide
+
+
+def find_by_accession(session: Session, project: Project, accession: str) -> Slide | None:
+    """Return the slide of the project with this accession, or with this pseudonym of one."""
+    names = names_of(project, accession)
+    return session.scalar(select(Slide).where(Slide.project_id == project.id, Slide.accession.in_(names)).limit(1))
 
 
 def begin_upload(session: Session, slide: Slide, by: User, *, kind: str, files: int, size: int) -> Upload:

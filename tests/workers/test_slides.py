@@ -85,7 +85,7 @@ def killed_at(monkeypatch: pytest.MonkeyPatch, place: object, name: str, call: i
         (LocalStorage, "put_many", 3, True),  # originals are there, rows are not; the first call receives the upload
         (slide_rows, "_count", 2, True),  # in the middle of the transaction
         (slide_rows, "finish", 1, False),
-        (slide_rows, "_delete_received", 1, True),
+        (slide_rows, "delete_received", 1, True),
     ],
 )
 def test_a_killed_worker_loses_nothing_and_counts_nothing_twice(
