@@ -30,7 +30,7 @@ class Housekeeper:
         self._swept = self._pruned = 0.0
 
     def tick(self) -> None:
-        """Sweep leases and look after slides every third of a lease; prune every hour, and look whose originals are due."""
+        """Sweep leases and look after slides every third of a lease; prune, and look for originals, every hour."""
         if monotonic() - self._swept > get_settings().lease_seconds / 3:
             self._swept = monotonic()
             sweep()

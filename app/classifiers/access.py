@@ -10,15 +10,14 @@ from app.errors import NotFound
 from app.forms import PathId
 from app.language import _
 from app.models import Classifier
-from app.projects.access import find_project
+from app.projects.access import opens
 
 
 def managed_classifier(classifier_id: PathId, user: Manager, session: SessionDep) -> Classifier:
     """Return the classifier of the path. Raises Forbidden or NotFound."""
     classifier = session.get(Classifier, classifier_id)
-    if classifier is None:
-        raise NotFound(_("There is no classifier %(classifier_id)s.", classifier_id=classifier_id))
-    find_project(session, classifier.project_id, user)
+    if classifier is None or not opens(session, classifier.project_id, user):
+        raise NotFound(_("There is no such classifier, or you are not a member of its project."))
     return classifier
 
 

@@ -11,14 +11,13 @@ from app.errors import NotFound
 from app.forms import PathId
 from app.language import _
 from app.models import Pretraining, User
-from app.projects.access import find_project
+from app.projects.access import opens
 
 
 def _find(session: Session, run_id: int, user: User, *, steer: bool) -> Pretraining:
     run = session.get(Pretraining, run_id, with_for_update=steer)
-    if run is None:
-        raise NotFound(_("There is no training run %(run_id)s.", run_id=run_id))
-    find_project(session, run.project_id, user)
+    if run is None or not opens(session, run.project_id, user):
+        raise NotFound(_("There is no such training run, or you are not a member of its project."))
     return run
 
 

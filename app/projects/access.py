@@ -13,10 +13,16 @@ from app.language import _
 from app.models import Member, Project, User
 
 
+def opens(session: Session, project_id: int, user: User) -> bool:
+    """Say whether a person may open a project. What belongs to any other is not there, and is refused in the very words
+    of what is not there: the difference would tell that it is."""
+    return user.role == "manager" or session.get(Member, (project_id, user.id)) is not None
+
+
 def find_project(session: Session, project_id: int, user: User) -> Project:
     """Return a project this person may see. Raises NotFound, for others' projects as for missing ones."""
     project = session.get(Project, project_id)
-    if project is None or (user.role != "manager" and session.get(Member, (project_id, user.id)) is None):
+    if project is None or not opens(session, project_id, user):
         raise NotFound(_("There is no such project, or you are not a member of it."))
     return project
 

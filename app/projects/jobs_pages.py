@@ -42,7 +42,7 @@ def viewable_job(job_id: PathId, user: CurrentUser, session: SessionDep) -> Job:
     """Return a job of a project the person may open; raises NotFound."""
     job = session.scalar(_visible(user).where(Job.id == job_id))
     if job is None:
-        raise NotFound(_("There is no job %(job_id)s.", job_id=job_id))
+        raise NotFound(_("There is no such job, or you are not a member of its project."))
     return job
 
 

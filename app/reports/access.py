@@ -11,7 +11,7 @@ from app.errors import Forbidden, NotFound
 from app.forms import PathId
 from app.language import _
 from app.models import Project, Report, Slide, User
-from app.projects.access import find_project
+from app.projects.access import opens
 from app.reports.settings import reporting_of
 from app.slides.access import ViewableSlide
 
@@ -19,9 +19,8 @@ from app.slides.access import ViewableSlide
 def viewable_report(report_id: PathId, user: CurrentUser, session: SessionDep) -> Report:
     """Return the version of the path. Raises NotFound, for others' reports as for missing ones."""
     report = session.get(Report, report_id)
-    if report is None:
+    if report is None or not opens(session, report.project_id, user):
         raise NotFound(_("There is no such report, or you are not a member of its project."))
-    find_project(session, report.project_id, user)
     return report
 
 

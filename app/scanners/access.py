@@ -10,15 +10,14 @@ from app.errors import NotFound
 from app.forms import PathId
 from app.language import _
 from app.models import Scanner
-from app.projects.access import find_project
+from app.projects.access import opens
 
 
 def viewable_scanner(scanner_id: PathId, user: CurrentUser, session: SessionDep) -> Scanner:
     """Return the scanner of the path if the person may open its project. Raises NotFound."""
     scanner = session.get(Scanner, scanner_id)
-    if scanner is None:
+    if scanner is None or not opens(session, scanner.project_id, user):
         raise NotFound(_("There is no such scanner, or you are not a member of its project."))
-    find_project(session, scanner.project_id, user)
     return scanner
 
 

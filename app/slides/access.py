@@ -12,16 +12,15 @@ from app.errors import NotFound
 from app.forms import PathId
 from app.language import _
 from app.models import Project, Slide, Upload, User
-from app.projects.access import find_project
+from app.projects.access import opens
 from app.slides.states import refuse_signed
 
 
 def find_slide(session: Session, slide_id: int, user: User) -> Slide:
     """Return a slide this person may see. Raises NotFound, for others' slides as for missing ones."""
     slide = session.get(Slide, slide_id)
-    if slide is None:
+    if slide is None or not opens(session, slide.project_id, user):
         raise NotFound(_("There is no such slide, or you are not a member of its project."))
-    find_project(session, slide.project_id, user)
     return slide
 
 
@@ -33,9 +32,8 @@ def viewable_slide(slide_id: PathId, user: CurrentUser, session: SessionDep) -> 
 def find_upload(session: Session, upload_id: int, user: User) -> Upload:
     """Return an upload to a slide this person may see. Raises NotFound."""
     upload = session.get(Upload, upload_id)
-    if upload is None:
+    if upload is None or not opens(session, session.get_one(Slide, upload.slide_id).project_id, user):
         raise NotFound(_("There is no such upload, or you are not a member of its project."))
-    find_slide(session, upload.slide_id, user)
     return upload
 
 

@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import event, select
 
 from app.cells import pictures
-from app.db import engine, reading
+from app.db import engine, reading, transaction
 from app.models import Cell, Project, Slide
 from tests.factories import make_project, make_slide, make_user
 from tests.slides.uploading import picture, upload
@@ -128,10 +128,12 @@ def test_metadata_stays_in_the_original(browser: TestClient, slide: Slide, work:
 
 def test_an_original_is_only_downloaded(browser: TestClient, slide: Slide, work: Work) -> None:
     hostile = picture(1, "PNG") + b"<script>alert(1)</script>"
+    with transaction() as session:
+        session.get_one(Project, slide.project_id).keep_received = True
     cell = one_cell(browser, slide, work, "größe; x.html", hostile)
     answer = browser.get(f"/cells/{cell}/original")
     assert answer.content == hostile
-    assert answer.headers["content-type"] == "image/png"
+    assert answer.headers["content-type"] == "application/octet-stream"
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["content-security-policy"] == "sandbox"
     assert answer.headers["content-disposition"] == "attachment; filename*=UTF-8''gr%C3%B6%C3%9Fe%3B%20x.html"

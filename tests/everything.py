@@ -1,0 +1,88 @@
+"""One of everything that addresses name, for tests that visit every route."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import uuid4
+
+from sqlalchemy import select
+
+from app import jobs
+from app.db import now, transaction
+from app.models import (
+    ApiToken,
+    Batch,
+    CellClass,
+    CellMap,
+    Classifier,
+    Invitation,
+    Pretraining,
+    Project,
+    Upload,
+    User,
+)
+from app.reports.queries import first_version
+from tests import factories
+
+UNKNOWN = 2**31 - 1  # no row has this id
+
+
+@dataclass(frozen=True)
+class Everything:
+    """A project with one of everything, and what fills addresses by the names they use."""
+
+    project: Project
+    ids: dict[str, int | str]
+
+
+def make_everything() -> Everything:
+    """Make a project of its own with one of everything."""
+    project = factories.make_project()
+    scanner = factories.make_scanner(project)
+    slide = factories.make_slide(project, scanner=scanner)
+    [cell] = factories.make_cells(slide, ["NGS"])
+    person = factories.make_user(member_of=project)
+    common = {"project_id": project.id, "created_at": now()}
+    with transaction() as session:
+        rows = {
+            "classifier_id": Classifier(
+                **common, encoder_id=project.encoder_id, version=1, state="retired", head="ours", classes=[], labels=0,
+                labels_sha256="", newest_annotation_id=0, cells_scored=0, predicted={}, artifact="", scores=None,
+                fit_seconds=0,
+            ),
+            "report_id": first_version(slide),
+            "run_id": Pretraining(
+                **common, start_encoder_id=project.encoder_id, epochs=1, most_images=256, state="paused"
+            ),
+            "upload_id": Upload(slide_id=slide.id, expected_files=1, expected_bytes=1, created_at=now()),
+            "map_id": CellMap(
+                **common, encoder_id=project.encoder_id, artifact="", cells=0, fitted=0, seconds=0
+            ),
+            "batch_id": Batch(**common, user_id=person.id, kind="next", cell_ids=[], note="", reasons={}),
+            "invitation_id": Invitation(
+                token_sha256=f"invitation {project.id}", role="reviewer", created_at=now(),
+                expires_at=now() + timedelta(days=1),
+            ),
+        }  # fmt: skip
+        session.add_all(rows.values())
+        session.flush()
+        found: dict[str, int | str] = {name: row.id for name, row in rows.items()}
+        found["job_id"] = jobs.fit_classifier(session, project.id)
+        of_lyt = (CellClass.project_id == project.id) & (CellClass.code == "LYT")
+        found["class_id"] = session.scalars(select(CellClass.id).where(of_lyt)).one()
+    found |= {"project_id": project.id, "scanner_id": scanner.id, "slide_id": slide.id, "cell_id": cell}
+    found |= {
+        "user_id": person.id,
+        "version": 1,
+        "how": "undo",
+        "undone": str(uuid4()),
+        "tag": "de",
+        "token": "unknown",
+    }
+    found["token_id"] = _token_of(person)
+    return Everything(project, found)
+
+
+def _token_of(person: User) -> int:
+    factories.make_token(person)
+    with transaction() as session:
+        return session.scalars(select(ApiToken.id).where(ApiToken.user_id == person.id)).one()
