@@ -53,7 +53,10 @@ def make_everything() -> Everything:
             "run_id": Pretraining(
                 **common, start_encoder_id=project.encoder_id, epochs=1, most_images=256, state="paused"
             ),
-            "upload_id": Upload(slide_id=slide.id, expected_files=1, expected_bytes=1, created_at=now()),
+            "upload_id": Upload(
+                slide_id=slide.id, expected_files=1, expected_bytes=3, resumable_name="a.png", created_at=now(),
+                heard_at=now(),
+            ),
             "map_id": CellMap(
                 **common, encoder_id=project.encoder_id, artifact="", cells=0, fitted=0, seconds=0
             ),

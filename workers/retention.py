@@ -19,6 +19,7 @@ from app.language import N_
 from app.models import Cell, Field, Image, Original, Project, Refusal, Slide, Upload, UploadPart
 from app.models.audit import record
 from app.models.project import lock
+from app.slides import resumable
 from app.storage import get_storage
 from workers.runner import Task
 from workers.slide_rows import delete_received
@@ -89,6 +90,9 @@ def _close_uploads(session: Session, slide: Slide, moment: datetime) -> int:
     unopened = 0
     unfinished = (Upload.slide_id == slide.id) & Upload.finished_at.is_(None)
     for upload in session.scalars(select(Upload).where(unfinished).with_for_update()):
+        if upload.resumable_name is not None and upload.completed_at is None:
+            resumable.give_up(session, upload, slide.project_id)
+            unopened += 1
         mine = (UploadPart.upload_id == upload.id) & UploadPart.unpacked_at.is_(None)
         parts = session.scalars(select(UploadPart).where(mine)).all()
         for part in parts:

@@ -21,10 +21,11 @@ from app.config import get_settings
 from app.db import transaction
 from app.errors import Conflict, Invalid, StorageFull, TooLarge
 from app.language import _
-from app.models import Slide, Upload, User
+from app.models import Project, Slide, Upload, User
 from app.slides import receiving, service
 from app.slides.access import Destination
 from app.slides.names import clean_name
+from app.slides.pseudonyms import kept_file_name
 
 PIECE: Final = 1 << 20  # bytes written at once
 HEARD_EVERY: Final = 64  # pieces between two signs of life
@@ -46,7 +47,9 @@ def begin(session: Session, slide: Slide, by: User, *, length: int, metadata: st
     if length > most << 20:
         raise TooLarge(_("This file is larger than the %(most)s MB that are accepted here.", most=most))
     upload = service.begin_upload(session, slide, by, kind=kind, files=1, size=length)
-    upload.resumable_name = clean_name(values["filename"])
+    name = clean_name(values["filename"])
+    nameless = session.get_one(Project, slide.project_id).accession_key is not None
+    upload.resumable_name = kept_file_name(name, "file") if nameless else name
     return upload
 
 

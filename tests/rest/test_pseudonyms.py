@@ -1,5 +1,6 @@
 """A pseudonymous project finds its slides by their accession numbers and keeps none of them, nor names of files."""
 
+import base64
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -131,6 +132,9 @@ def test_file_names_are_not_kept(
     files = [("Anna Meier.zip", archive), ("meier.png", picture(2)), ("meier.docx", b"none"), (".DS_Store", b"x")]
     first = upload(browser, slide, files)
     work()
+    tus = {"Tus-Resumable": "1.0.0", "Upload-Length": "10"}
+    tus["Upload-Metadata"] = f"filename {base64.b64encode(b'Anna Meier.svs').decode()}"
+    assert rest.post(f"/slides/{slide.id}/uploads", headers=tus).status_code == 201
     names = {cell["name"] for cell in rest.get(f"/slides/{slide.id}/cells").json()["items"]}
     assert {name[8:] for name in names} == {".zip/1.png", ".png"}
     assert {name[8:] for name in refused(first)} == {".zip/2", ""}

@@ -1,5 +1,6 @@
 """Originals are deleted when their time is over, whatever else shows the same bytes stays, and it can be read why."""
 
+import base64
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 from pathlib import Path
@@ -10,6 +11,7 @@ from sqlalchemy import select, update
 
 from app.db import now, reading, transaction
 from app.jobs import Job
+from app.main import app
 from app.models import AuditEvent, Cell, Embedding, Original, Project, Slide, Upload, User
 from app.storage import get_storage
 from tests import factories
@@ -140,16 +142,28 @@ def test_bytes_that_others_need_stay(manager: TestClient, work: Work, installati
     assert stored(installation, "originals") == 1
 
 
+def in_pieces(slide: Slide) -> None:
+    """Begin to send a file in pieces, and stop."""
+    rest = TestClient(app, headers={"Authorization": f"Bearer {factories.make_token(factories.make_user('manager'))}"})
+    name = base64.b64encode(b"Meier.zip").decode()
+    tus = {"Tus-Resumable": "1.0.0", "Upload-Length": "10", "Upload-Metadata": f"filename {name}"}
+    where = rest.post(f"/api/v1/slides/{slide.id}/uploads", headers=tus).headers["location"]
+    piece = {"Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
+    assert rest.patch(where, content=b"Meier", headers=tus | piece).status_code == 204
+
+
 def test_files_that_were_never_opened_go_too(manager: TestClient, work: Work, installation: Path) -> None:
     slide = factories.make_slide(keeping())
     stopped = begin(manager, slide, 2)
     send(manager, stopped, [("one.png", picture(1))])
+    in_pieces(slide)
     with transaction() as session:  # the worker never came
         session.execute(update(Job).values(state="dead"))
     grow_old(slide)
     [audit] = retain(work)
-    assert (audit["unopened"], stored(installation, "uploads")) == (1, 0)
+    assert (audit["unopened"], stored(installation, "uploads")) == (2, 0)
     assert list(refused(stopped)) == ["one.png"]
+    assert list((installation / "resumable").iterdir()) == []
     assert send(manager, stopped, [("two.png", picture(2))]).status_code == 409
 
 
