@@ -62,11 +62,14 @@ GET /projects/{project_id}/predictions
 GET /projects/{project_id}/predictions.csv
 GET /projects/{project_id}/pretraining
 GET /projects/{project_id}/quality
+GET /projects/{project_id}/reporting
 GET /projects/{project_id}/scanners
 GET /projects/{project_id}/settings
 GET /projects/{project_id}/slides
 GET /projects/{project_id}/slides/{slide_id}
 GET /projects/{project_id}/team
+GET /reports/{report_id}
+GET /slides/{slide_id}/report
 GET /uploads/{upload_id}/refused
 POST /projects/{project_id}/actions/{undone}/{how}
 POST /projects/{project_id}/annotations
@@ -83,6 +86,7 @@ POST /projects/{project_id}/slides
 POST /projects/{project_id}/slides/find
 POST /slides/{slide_id}/complete
 POST /slides/{slide_id}/images
+POST /slides/{slide_id}/report/corrections
 POST /slides/{slide_id}/uploads
 POST /uploads/{upload_id}/complete
 POST /uploads/{upload_id}/files
@@ -91,6 +95,9 @@ POST /uploads/{upload_id}/sending
 POST /uploads/{upload_id}/stopped
 reviewer:
 POST /projects/{project_id}/adjudications
+POST /slides/{slide_id}/report/amendment
+POST /slides/{slide_id}/report/classification
+POST /slides/{slide_id}/report/signature
 manager:
 GET /accounts
 GET /projects/new
@@ -118,6 +125,7 @@ POST /projects/{project_id}/members/{user_id}/remove
 POST /projects/{project_id}/pretraining
 POST /projects/{project_id}/privacy
 POST /projects/{project_id}/quality
+POST /projects/{project_id}/reporting
 POST /projects/{project_id}/scanners
 POST /projects/{project_id}/settings
 POST /projects/{project_id}/timing

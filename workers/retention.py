@@ -35,7 +35,7 @@ class Deleted:
     """What was deleted of a slide, and how many files stayed because others need them."""
 
     fields: int = 0
-    cells: int = 0
+    pictures: int = 0
     received: int = 0
     unopened: int = 0
     shared: int = 0
@@ -121,7 +121,7 @@ def _delete_received_files(session: Session, slide: Slide, deleted: Deleted) -> 
 def _delete_images(session: Session, slide: Slide, deleted: Deleted) -> None:
     deleted.fields += _delete_unneeded(session, session.scalars(_images_of(Field, slide)).all(), deleted)
     if slide.pictures_deleted_at is not None:
-        deleted.cells += _delete_unneeded(session, session.scalars(_images_of(Cell, slide)).all(), deleted)
+        deleted.pictures += _delete_unneeded(session, session.scalars(_images_of(Cell, slide)).all(), deleted)
 
 
 def _images_of(noun: type[Field | Cell], slide: Slide) -> Select[int]:

@@ -40,7 +40,7 @@ FIELDS = {
     "received": N_("received files"),
     "shared": N_("files that others need and that stay"),
     "unopened": N_("files never opened"),
-    "cells": N_("pictures of cells"),
+    "pictures": N_("pictures of cells"),
     "fields": N_("fields"),
     "accession": N_("accession"),
     "audit_share": N_("audited share"),

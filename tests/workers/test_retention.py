@@ -73,7 +73,7 @@ def test_fields_and_received_files_go_and_pictures_of_cells_stay(
     assert retain(work) == []  # its time is not over
     grow_old(slide)
     [audit] = retain(work)
-    assert audit == {"slide_id": slide.id, "fields": 1, "received": 1, "cells": 0, "unopened": 0, "shared": 0}
+    assert audit == {"slide_id": slide.id, "fields": 1, "received": 1, "pictures": 0, "unopened": 0, "shared": 0}
     assert stored(installation, "originals") == 0
     with reading() as session:
         cells = session.scalars(select(Cell).order_by(Cell.id)).all()
@@ -97,7 +97,7 @@ def test_pictures_of_cells_go_too_where_the_project_says_so(
     work()
     grow_old(slide)
     [audit] = retain(work)
-    assert (audit["cells"], stored(installation, "images"), stored(installation, "thumbnails")) == (2, 0, 0)
+    assert (audit["pictures"], stored(installation, "images"), stored(installation, "thumbnails")) == (2, 0, 0)
     for path in ("/cells/1/thumbnail", "/cells/1/image", "/cells/1/original"):
         assert manager.get(path).status_code == 410
     assert manager.get(f"/projects/{project.id}/cells").status_code == 200
@@ -109,7 +109,7 @@ def test_pictures_of_cells_go_too_where_the_project_says_so(
     grow_old(slide)
     with transaction() as session:
         session.get_one(Slide, slide.id).pictures_deleted_at = now() - timedelta(days=DAYS + 2)
-    assert [each["cells"] for each in retain(work)] == [1]
+    assert [each["pictures"] for each in retain(work)] == [1]
 
 
 def test_bytes_that_others_need_stay(manager: TestClient, work: Work, installation: Path) -> None:
@@ -128,7 +128,7 @@ def test_bytes_that_others_need_stay(manager: TestClient, work: Work, installati
     work()
     grow_old(old)
     [audit] = retain(work)
-    assert (audit["cells"], audit["received"], audit["fields"]) == (1, 1, 0)
+    assert (audit["pictures"], audit["received"], audit["fields"]) == (1, 1, 0)
     assert stored(installation, "originals") == 2
     with reading() as session:
         cells = session.scalars(select(Cell)).all()
@@ -138,7 +138,7 @@ def test_bytes_that_others_need_stay(manager: TestClient, work: Work, installati
     assert manager.get(f"/cells/{[each.id for each in cells if each.field_id][-1]}/field").status_code == 200
 
     grow_old(young)
-    assert [(each["cells"], each["received"]) for each in retain(work)] == [(1, 1)]
+    assert [(each["pictures"], each["received"]) for each in retain(work)] == [(1, 1)]
     assert stored(installation, "originals") == 1
 
 
