@@ -12,7 +12,7 @@ from app.forms import Id
 from app.models import Member
 from app.projects.access import find_project
 from app.projects.live import send_events
-from app.rest import rest_router
+from app.rest import problems, rest_router
 
 router = rest_router("events")
 
@@ -21,7 +21,7 @@ router = rest_router("events")
     "/events",
     summary="Listen to events",
     response_class=Response,
-    responses={200: {"description": "Server-sent events.", "content": {"text/event-stream": {}}}},
+    responses={200: {"description": "Server-sent events.", "content": {"text/event-stream": {}}}, **problems(404)},
 )
 def listen(
     request: Request,
