@@ -31,6 +31,7 @@ from tests import factories
 from tests.conftest import ROOT
 from tests.rest.conftest import zip_of
 from tests.services import postgresql
+from tests.workers.test_retention import grow_old, keeping, retain
 from workers import cells as cells_worker
 from workers import classifiers as classifiers_worker
 from workers import runner
@@ -270,6 +271,21 @@ def test_a_fit_that_is_overtaken_does_not_bring_old_labels_back(
         newest = session.scalar(select(func.max(Annotation.id)))
         assert {job.state for job in session.scalars(select(Job))} == {"done"}
     assert [(each.version, each.labels, each.newest_annotation_id) for each in versions] == [(1, 12, newest)]
+
+
+def test_originals_whose_time_is_over_are_deleted(database: str, work: Work) -> None:
+    project = keeping(retention_cells=False)
+    old, young = factories.make_slide(project), factories.make_slide(project)
+    browser = browser_of(factories.make_user(member_of=project))
+    for slide, count_of in ((old, 4), (young, 2)):
+        files = {"files": ("cells.zip", zip_of(["NGS"] * count_of))}
+        browser.post(f"/slides/{slide.id}/images", files=files)
+    work()
+    grow_old(old)
+    assert [(each["pictures"], each["shared"]) for each in retain(work)] == [(2, 2)]
+    with reading() as session:
+        cells = session.scalars(select(Cell.id).order_by(Cell.id)).all()
+    assert [browser.get(f"/cells/{cell}/image").status_code for cell in cells] == [200, 200, 410, 410, 200, 200]
 
 
 HUGE = "9" * 30
