@@ -97,7 +97,7 @@ def _present(session: Session, report: Report, *, with_cells: bool) -> Content |
     if source is None:
         return None
     kinds = kinds_of(session, project, reporting)
-    sheet = sheet_of(session, report.slide_id, source, kinds)
+    sheet = sheet_of(session, report.slide_id, source, kinds, ordered=with_cells or reporting.cells > 0)
     end = window(sheet.classes, kinds, reporting.cells)
     classes, seen = sheet.classes[:end], sheet.seen[:end]
     corrected = correction(kinds, classes, seen, confusion_of(source.classifier))

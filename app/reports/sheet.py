@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import load
-from sqlalchemy import select
+from sqlalchemy import literal, select
 from sqlalchemy.orm import Session
 
 from app.cells.index import columns_of
@@ -87,14 +87,17 @@ def _newest(session: Session, report: Report, reporting: Reporting) -> Source | 
     return Source(classifier, True, reporting.reject_below, arrays)
 
 
-def sheet_of(session: Session, slide_id: int, source: Source, kinds: Sequence[Kind]) -> Sheet:
+def sheet_of(session: Session, slide_id: int, source: Source, kinds: Sequence[Kind], *, ordered: bool) -> Sheet:
     """Put the cells of a slide in the order of counting, that of the sha256 of their images.
 
     It is as good as one drawn at random, and the same whoever sent the cells in whatever order: files sorted by class
-    or by place on the smear would make the first hundred a poor sample.
+    or by place on the smear would make the first hundred a poor sample. Who only wants to count all of them spares the
+    order and the sha256.
     """
-    query = select(Cell.id, Image.sha256, Cell.class_id).join(Image, Image.id == Cell.image_id)
-    rows = session.execute(query.where(Cell.slide_id == slide_id).order_by(Image.sha256)).all()
+    query = select(Cell.id, Image.sha256 if ordered else literal("").label("sha256"), Cell.class_id)
+    if ordered:
+        query = query.join(Image, Image.id == Cell.image_id).order_by(Image.sha256)
+    rows = session.execute(query.where(Cell.slide_id == slide_id)).all()
     column, probability, novelty = _found(source.table, np.array([row.id for row in rows], np.int64))
     index = {kind.code: at for at, kind in enumerate(kinds)}
     guessed = np.array([*(index.get(code, NONE) for code in source.classifier.classes), NONE], np.int64)[column]

@@ -171,6 +171,7 @@ def test_nobody_signs_unclassified_cells_or_a_preliminary_report_without_a_reaso
     assert (unclassified, lab.differential["cells"]) == (20, 0)
     assert lab.sign().status_code == 422
     lab.correct(*list(lab.cells)[:19], code="NGS")
+    assert lab.page.index('aria-label="Unclassified"') < lab.page.index('data-gallery="NGS"')
     assert lab.differential["cells"] == 19
     assert lab.sign().status_code == 422
     assert lab.sign(reason="The last one is smudged").status_code == 303
