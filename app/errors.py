@@ -85,6 +85,13 @@ class Invalid(AppError):
     title = N_("Not accepted")
 
 
+class Locked(AppError):
+    """Another request is at work on it; the same request may work a little later."""
+
+    status = 423
+    title = N_("In use")
+
+
 class TooManyRequests(AppError):
     """A limit on attempts was reached."""
 

@@ -58,9 +58,10 @@ REASONS = {
     404: "There is no such thing, or it is not yours to see.",
     409: "The state of the record does not allow it, or a request with this Idempotency-Key is still being answered.",
     410: "The time for keeping this original is over, and it was deleted.",
-    412: "Somebody else changed it since it was read (If-Match).",
+    412: "Somebody else changed it since it was read (If-Match), or the version of a protocol is another.",
     413: "The body is larger than this installation accepts.",
     422: "A field or parameter is not accepted, or the Idempotency-Key was used for another request.",
+    423: "Another request is at work on it. Repeat a little later.",
     507: "The disk of the server is full; nothing was stored.",
 }
 

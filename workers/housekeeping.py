@@ -41,6 +41,7 @@ class Housekeeper:
             prune()
             give_up_uploads()
             retain()
+            resumable.take_up()
 
 
 def sweep() -> None:

@@ -49,7 +49,7 @@ class Destination:
 
     project_id: int
     slide_id: int
-    user_id: int
+    user_id: int | None
     upload_id: int | None = None
     kind: str = "cells"
     nameless: bool = False

@@ -1,15 +1,14 @@
 """REST endpoints of resumable uploads, tus 1.0 with the extensions creation and termination."""
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 
 from fastapi import Depends, Header, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect
 
 from app.accounts.access import CurrentUser
 from app.db import SessionDep, reading
-from app.errors import Invalid, NotFound
-from app.language import _
+from app.errors import Invalid, NotFound, PreconditionFailed
+from app.language import N_, _
 from app.models import Slide, Upload
 from app.rest import PREFIX, problems, rest_router
 from app.slides import resumable
@@ -19,15 +18,32 @@ VERSION: Final = "1.0.0"
 CONTENT_TYPE: Final = "application/offset+octet-stream"
 BYTES = {"required": True, "content": {CONTENT_TYPE: {"schema": {"type": "string", "format": "binary"}}}}
 
-router = rest_router("resumable uploads")
 
-TusVersion = Annotated[Literal["1.0.0"], Header(alias="Tus-Resumable", description="Always 1.0.0.")]
+class OtherVersion(PreconditionFailed):
+    """The client speaks another version of tus."""
+
+    title = N_("Another version")
+
+    def __init__(self) -> None:
+        super().__init__(_("Tus-Resumable: must be %(version)s.", version=VERSION))
+        self.headers = {"Tus-Version": VERSION}
+
+
+def tus_version(version: Annotated[str, Header(alias="Tus-Resumable", description="Always 1.0.0.")]) -> None:
+    """Check that the client speaks our version of tus. Raises OtherVersion."""
+    if version != VERSION:
+        raise OtherVersion
+
+
+router = rest_router("resumable uploads")
+router.dependencies.append(Depends(tus_version))
+
 Offset = Annotated[int, Header(alias="Upload-Offset", ge=0, description="Where the bytes of the body begin.")]
 
 
 def resumable_upload(upload: ViewableUpload) -> Upload:
-    """Return the upload of the path if it is one by tus. Raises NotFound."""
-    if upload.resumable_name is None:
+    """Return the upload of the path if it is one by tus that was not given up. Raises NotFound."""
+    if upload.resumable_name is None or upload.expected_files == 0:
         raise NotFound(_("There is no such upload, or you are not a member of its project."))
     return upload
 
@@ -35,12 +51,17 @@ def resumable_upload(upload: ViewableUpload) -> Upload:
 ResumableUpload = Annotated[Upload, Depends(resumable_upload)]
 
 
-@router.post("/slides/{slide_id}/uploads", status_code=201, summary="Announce a large file", response_class=Response)
+@router.post(
+    "/slides/{slide_id}/uploads",
+    status_code=201,
+    summary="Announce a large file",
+    response_class=Response,
+    responses=problems(412),
+)
 def create(
     slide: EditableSlide,
     user: CurrentUser,
     session: SessionDep,
-    version: TusVersion,  # noqa: ARG001 - checked by being asked for
     length: Annotated[int, Header(alias="Upload-Length", ge=1, description="Bytes of the whole file.")],
     metadata: Annotated[
         str,
@@ -57,11 +78,16 @@ def create(
     return _answer(201, {"Location": f"{PREFIX}/uploads/{upload.id}", "Upload-Offset": "0"})
 
 
-@router.head("/uploads/{upload_id}", summary="Ask how much of a file has arrived", response_class=Response)
-def offset(upload: ResumableUpload, version: TusVersion) -> Response:  # noqa: ARG001
+@router.head(
+    "/uploads/{upload_id}",
+    summary="Ask how much of a file has arrived",
+    response_class=Response,
+    responses=problems(412, 423, 507),
+)
+def offset(upload: ResumableUpload, session: SessionDep) -> Response:
     """Say in `Upload-Offset` where to go on."""
-    arrived = {"Upload-Offset": str(resumable.offset_of(upload)), "Upload-Length": str(upload.expected_bytes)}
-    return _answer(200, {**arrived, "Cache-Control": "no-store"})
+    arrived = {"Upload-Offset": str(resumable.offset_of(upload, resumable.destination_of(session, upload)))}
+    return _answer(200, {**arrived, "Upload-Length": str(upload.expected_bytes), "Cache-Control": "no-store"})
 
 
 def awaited_file(destination: UploadDestination) -> tuple[Destination, Upload]:
@@ -79,13 +105,12 @@ def awaited_file(destination: UploadDestination) -> tuple[Destination, Upload]:
     status_code=204,
     summary="Send a piece of a file",
     response_class=Response,
-    responses=problems(409, 507),
+    responses=problems(409, 412, 423, 507),
     openapi_extra={"requestBody": BYTES},
 )
 async def send(
     request: Request,
     awaited: Annotated[tuple[Destination, Upload], Depends(awaited_file)],
-    version: TusVersion,  # noqa: ARG001
     begins: Offset,
 ) -> Response:
     """Append bytes to the file. What arrived before a line drops is kept: ask with HEAD where to go on.
@@ -95,10 +120,7 @@ async def send(
     destination, upload = awaited
     if request.headers.get("content-type") != CONTENT_TYPE:
         raise Invalid(_("Content-Type: must be %(type)s.", type=CONTENT_TYPE))
-    try:
-        reached = await resumable.append(upload, begins, request.stream())
-    except ClientDisconnect:
-        raise Invalid(_("The connection ended. What arrived of the file is kept.")) from None
+    reached = await resumable.append(upload, begins, request.stream())
     headers = {"Upload-Offset": str(reached)}
     if reached == upload.expected_bytes:
         receipt = await run_in_threadpool(resumable.receive, upload, destination)
@@ -109,9 +131,13 @@ async def send(
 
 
 @router.delete(
-    "/uploads/{upload_id}", status_code=204, summary="Give a file up", response_class=Response, responses=problems(409)
+    "/uploads/{upload_id}",
+    status_code=204,
+    summary="Give a file up",
+    response_class=Response,
+    responses=problems(409, 412),
 )
-def give_up(upload: ResumableUpload, session: SessionDep, version: TusVersion) -> Response:  # noqa: ARG001
+def give_up(upload: ResumableUpload, session: SessionDep) -> Response:
     """Forget what arrived of a file that is not complete."""
     resumable.give_up(session, upload, session.get_one(Slide, upload.slide_id).project_id)
     return _answer(204, {})

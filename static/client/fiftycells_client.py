@@ -24,7 +24,9 @@ from typing import Any
 LARGE = 64_000_000  # bytes; from here on a file is sent in pieces
 PIECE = 8_000_000
 TOGETHER = 100  # files of one request
-TRY_AGAIN = {408, 429, 500, 502, 503, 504}
+TUS = {"Tus-Resumable": "1.0.0"}
+BYTES = "application/offset+octet-stream"
+TRY_AGAIN = {408, 423, 429, 500, 502, 503, 504}
 SECONDS = 60.0  # without an answer, until a request is given up
 
 
@@ -151,29 +153,36 @@ class Client:
         headers = {"Content-Type": f"multipart/form-data; boundary={mark}"}
         self.request("POST", f"/api/v1/slides/{slide}/images", body, headers)
 
-    def _send_in_pieces(self, slide: int, path: Path, kind: str) -> None:
-        """Send a large file by tus 1.0."""
-        tus = {"Tus-Resumable": "1.0.0"}
+    def _announce(self, slide: int, path: Path, kind: str) -> str:
+        """Announce a large file; returns the path its pieces go to."""
         values = {"filename": path.name, "kind": kind}
         metadata = ",".join(f"{key} {base64.b64encode(value.encode()).decode()}" for key, value in values.items())
-        size = path.stat().st_size
-        announced = {**tus, "Upload-Length": str(size), "Upload-Metadata": metadata}
-        where = self.request("POST", f"/api/v1/slides/{slide}/uploads", b"", announced)[0]["location"]
-        offset, broken = 0, 0
+        headers = {**TUS, "Upload-Length": str(path.stat().st_size), "Upload-Metadata": metadata}
+        return self.request("POST", f"/api/v1/slides/{slide}/uploads", b"", headers)[0]["location"]
+
+    def _send_in_pieces(self, slide: int, path: Path, kind: str) -> None:
+        """Send a large file by tus 1.0: after a broken line the server is asked where to go on."""
+        where, size = self._announce(slide, path, kind), path.stat().st_size
+        offset, reached, broken = 0, 0, 0  # an offset below 0 is not known
         with path.open("rb") as file:
             while offset < size:
-                file.seek(offset)
-                headers = {**tus, "Upload-Offset": str(offset), "Content-Type": "application/offset+octet-stream"}
                 try:
-                    found, _ = self.request("PATCH", where, file.read(PIECE), headers)
-                    broken = 0
+                    if offset < 0:
+                        found, _ = self.request("HEAD", where, b"", TUS)
+                    else:
+                        file.seek(offset)
+                        headers = {**TUS, "Upload-Offset": str(offset), "Content-Type": BYTES}
+                        found, _ = self.request("PATCH", where, file.read(PIECE), headers)
+                    offset = int(found["upload-offset"])
                 except (OSError, http.client.HTTPException, FiftycellsError) as error:
+                    passes = not isinstance(error, FiftycellsError) or error.status in {409, *TRY_AGAIN}
                     broken += 1
-                    if broken == self.attempts or (isinstance(error, FiftycellsError) and error.status != 409):
+                    if broken == self.attempts or not passes:
                         raise
                     time.sleep(min(0.2 * 2**broken, 20))
-                    found, _ = self.request("HEAD", where, b"", tus)
-                offset = int(found["upload-offset"])
+                    offset = -1
+                if offset > reached:
+                    reached, broken = offset, 0
 
 
 def _sha256(path: Path) -> str:

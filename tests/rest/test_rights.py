@@ -61,7 +61,7 @@ REFUSED = {
     "POST /pretrainings/{run_id}/pause": 409,
     "POST /slides/{slide_id}/complete": 409,
     "PATCH /uploads/{upload_id}": 409,
-    "DELETE /uploads/{upload_id}": 409,
+    "DELETE /uploads/{upload_id}": 404,
 }
 TUS = {
     "POST": {"Upload-Length": "3", "Upload-Metadata": "filename YS5wbmc="},

@@ -1,18 +1,24 @@
 """Sending over a line that drops: files recognised before they are sent, large ones in pieces, and the client."""
 
+import asyncio
 import base64
+import fcntl
 import hashlib
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from starlette.requests import ClientDisconnect
 
 from app.config import get_settings
-from app.models import Project, Slide
+from app.db import reading
+from app.errors import Conflict
+from app.models import Project, Slide, Upload
+from app.slides import resumable
 from tests import factories
 from tests.live import CLIENT, client_module, installation
 from tests.rest.conftest import Api, zip_of
@@ -63,7 +69,56 @@ def test_a_file_in_pieces_goes_on_where_it_stopped(api: Api, slide: Slide, work:
     assert (job["state"], job["upload"]["stored"]) == ("done", 6)
     assert client.head(where, headers=TUS).headers["upload-offset"] == str(len(data))
     assert list((get_settings().data_dir / "resumable").iterdir()) == []
-    assert client.post(f"/slides/{slide.id}/complete").json()["state"] == "needs_review"
+    client.post(f"/slides/{slide.id}/complete")
+    work()
+    assert client.get(f"/slides/{slide.id}").json()["state"] == "needs_review"
+
+
+def test_a_whole_file_is_received_even_if_the_server_died_before_it_could(api: Api, slide: Slide, work: Work) -> None:
+    client, folder = api(), get_settings().data_dir / "resumable"
+    folder.mkdir(exist_ok=True)
+    for number in (1, 2):
+        data = factories.cell_image("NGS", number)
+        where = path_of(announce(client, slide, len(data), filename=f"{number}.png"))
+        left = folder / where.rpartition("/")[2]
+        left.write_bytes(data)
+        if number == 1:
+            with left.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                for method in ("HEAD", "PATCH"):
+                    headers = {**BYTES, "Upload-Offset": str(len(data))}
+                    assert client.request(method, where, headers=headers).status_code == 423
+            assert client.head(where, headers=TUS).headers["upload-offset"] == str(len(data))
+        else:
+            resumable.take_up()  # its sender does not come back
+        assert not left.exists()
+        work()
+        assert len(client.get(f"/slides/{slide.id}/cells").json()["items"]) == number
+
+
+async def drops() -> AsyncIterator[bytes]:
+    yield b"abc"
+    raise ClientDisconnect
+
+
+async def falls_silent() -> AsyncIterator[bytes]:
+    yield b"abc"
+    await asyncio.sleep(60)
+
+
+@pytest.mark.parametrize("line", [drops, falls_silent])
+def test_what_arrived_before_a_line_ended_is_kept(
+    api: Api, slide: Slide, line: Callable[[], AsyncIterator[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resumable, "SILENT", 0.1)
+    client = api()
+    where = path_of(announce(client, slide, 10, filename="a.png"))
+    with reading() as session:
+        upload = session.get_one(Upload, int(where.rpartition("/")[2]))
+    with pytest.raises(Conflict, match="is kept"):
+        asyncio.run(resumable.append(upload, 0, line()))
+    assert client.head(where, headers=TUS).headers["upload-offset"] == "3"
+    assert client.patch(where, content=b"defg", headers={**BYTES, "Upload-Offset": "3"}).status_code == 204
 
 
 def test_a_file_is_refused_or_given_up_in_words(api: Api, slide: Slide, work: Work) -> None:
@@ -71,7 +126,8 @@ def test_a_file_is_refused_or_given_up_in_words(api: Api, slide: Slide, work: Wo
     assert "filename" in announce(client, slide, 10).json()["detail"]
     assert "kind" in announce(client, slide, 10, filename="a.png", kind="smear").json()["detail"]
     assert announce(client, slide, 10**12, filename="a.svs").status_code == 413
-    assert client.post(f"/slides/{slide.id}/uploads", headers={"Upload-Length": "3"}).status_code == 422
+    other = client.post(f"/slides/{slide.id}/uploads", headers={"Upload-Length": "3", "Tus-Resumable": "0.2.2"})
+    assert (other.status_code, other.headers["tus-version"]) == (412, "1.0.0")
     where = path_of(announce(client, slide, 10, filename="a.png"))
     stranger = api(factories.make_user(member_of=factories.make_project()))
     for method in ("HEAD", "PATCH", "DELETE"):
@@ -80,7 +136,7 @@ def test_a_file_is_refused_or_given_up_in_words(api: Api, slide: Slide, work: Wo
     plain = client.patch(where, content=b"abc", headers={**TUS, "Upload-Offset": "0", "Content-Type": "image/png"})
     assert "Content-Type" in plain.json()["detail"]
     assert client.delete(where, headers=TUS).status_code == 204
-    assert client.delete(where, headers=TUS).status_code == 409
+    assert [client.request(method, where, headers=TUS).status_code for method in ("DELETE", "HEAD")] == [404, 404]
     work()
 
 
