@@ -28,7 +28,9 @@ class Settings(BaseSettings):
     session_idle_minutes: int = Field(60, description="A sign-in ends after this long without a request.")
     session_hours: int = Field(10, description="A sign-in ends after this long in any case.")
     encoder: Path | None = Field(None, description="Encoder file of new projects; empty means the bundled one.")
-
+    webhook_networks: str = Field(
+        "", description="Private networks webhooks may be sent to, such as 10.0.0.0/8; others are refused."
+    )
     key_file: Path | None = Field(None, description="File of the secret key; empty: secret.key in the data folder.")
     trusted_proxies: str = Field("", description="Addresses of proxies whose X-Forwarded-For is believed.")
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from sqlalchemy import JSON, Index, func, select, text, update
+from sqlalchemy import JSON, Index, func, select, text, true, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.carrier import send
@@ -29,6 +29,7 @@ QUEUE_OF = {
     "maps.lay_out": "train",
     "maps.extend": "train",
     "reports.classify": "fit",
+    "webhooks.send": "slides",
 }
 PAUSE = timedelta(seconds=3)  # between two looks whether embeddings are there
 EMBED_BATCH = 256  # cells per embedding job: a few seconds of work, so progress moves and little is repeated
@@ -186,6 +187,14 @@ def classify_slides(
 def classify_key(slide_id: int) -> str:
     """Return the key of the job that classifies a slide."""
     return f"classify:{slide_id}"
+
+
+def send_webhook(session: Session, project_id: int, webhook_id: int, at: datetime | None) -> None:
+    """Send what waits for a receiver, `at` a time or at once; whatever was to be sent later goes with it."""
+    job_id = _add(session, "webhooks.send", project_id, {"webhook_id": webhook_id}, f"webhook:{webhook_id}")
+    # A row asked for once is the new one; one that waited already is never put off.
+    later = (Job.requests == 1) | (Job.not_before > at) if at else true()
+    session.execute(update(Job).where(Job.id == job_id, later).values(not_before=at))
 
 
 def seed_demo(session: Session) -> int:

@@ -40,6 +40,8 @@ from app.slides import pages as slides
 from app.slides import tus_api
 from app.supervisor import Supervisor
 from app.templating import STATIC
+from app.webhooks import api as webhooks_api
+from app.webhooks import pages as webhooks
 
 PAGES = (
     accounts,
@@ -58,6 +60,7 @@ PAGES = (
     maps,
     live,
     jobs_pages,
+    webhooks,
     messages,
 )
 APIS = (
@@ -75,6 +78,7 @@ APIS = (
     pretraining_api,
     jobs_api,
     events_api,
+    webhooks_api,
 )
 
 # A label needs the interpreter a dozen times for moments; each time it waits so long for every page in the making.

@@ -14,11 +14,13 @@ from app.models import (
     CellClass,
     CellMap,
     Classifier,
+    Delivery,
     Invitation,
     Pretraining,
     Project,
     Upload,
     User,
+    Webhook,
 )
 from app.reports.queries import first_version
 from tests import factories
@@ -61,6 +63,7 @@ def make_everything() -> Everything:
                 **common, encoder_id=project.encoder_id, artifact="", cells=0, fitted=0, seconds=0
             ),
             "batch_id": Batch(**common, user_id=person.id, kind="next", cell_ids=[], note="", reasons={}),
+            "webhook_id": Webhook(**common, url="https://lis.example/", events=["slide.state_changed"], salt=""),
             "invitation_id": Invitation(
                 token_sha256=f"invitation {project.id}", role="reviewer", created_at=now(),
                 expires_at=now() + timedelta(days=1),
@@ -69,6 +72,13 @@ def make_everything() -> Everything:
         session.add_all(rows.values())
         session.flush()
         found: dict[str, int | str] = {name: row.id for name, row in rows.items()}
+        delivery = Delivery(
+            webhook_id=rows["webhook_id"].id, key="msg_1", event="test", body="{}", state="failed", next_at=now(),
+            give_up_at=now(), created_at=now(),
+        )  # fmt: skip
+        session.add(delivery)
+        session.flush()
+        found["delivery_id"] = delivery.id
         found["job_id"] = jobs.fit_classifier(session, project.id)
         of_lyt = (CellClass.project_id == project.id) & (CellClass.code == "LYT")
         found["class_id"] = session.scalars(select(CellClass.id).where(of_lyt)).one()

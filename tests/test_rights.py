@@ -102,7 +102,9 @@ manager:
 GET /accounts
 GET /projects/new
 GET /projects/{project_id}/classes/{class_id}
+GET /projects/{project_id}/webhooks
 GET /scanners/{scanner_id}
+GET /webhooks/{webhook_id}
 POST /accounts/invitations
 POST /accounts/invitations/{invitation_id}/withdraw
 POST /accounts/tokens/{token_id}/revoke
@@ -110,6 +112,7 @@ POST /accounts/{user_id}/activate
 POST /accounts/{user_id}/deactivate
 POST /accounts/{user_id}/password-link
 POST /accounts/{user_id}/role
+POST /deliveries/{delivery_id}/send
 POST /jobs/{job_id}/retry
 POST /pretrainings/{run_id}/cancel
 POST /pretrainings/{run_id}/pause
@@ -129,7 +132,12 @@ POST /projects/{project_id}/reporting
 POST /projects/{project_id}/scanners
 POST /projects/{project_id}/settings
 POST /projects/{project_id}/timing
+POST /projects/{project_id}/webhooks
 POST /scanners/{scanner_id}
+POST /webhooks/{webhook_id}
+POST /webhooks/{webhook_id}/delete
+POST /webhooks/{webhook_id}/secret
+POST /webhooks/{webhook_id}/test
 """
 OF_SOMEBODY_ELSE = {"POST /account/tokens/{token_id}/revoke"}  # the token of the one of everything is nobody's here
 NOT_CUT = {"GET /cells/{cell_id}/field"}  # the cell of the one of everything is from no field

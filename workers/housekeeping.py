@@ -12,6 +12,7 @@ from app.db import connect, now, reading, transaction
 from app.jobs import Job
 from app.models import Batch, IdempotencyKey, Project, Slide, Upload
 from app.slides import resumable, states
+from app.webhooks import service as webhooks
 
 PRUNE_EVERY = 3600.0  # seconds
 KEEP_JOBS = timedelta(days=30)
@@ -93,9 +94,10 @@ def settle_slides() -> None:
 
 
 def prune() -> None:
-    """Forget old events, finished jobs, stored answers and batches of cells."""
+    """Forget old events, what was told to receivers, finished jobs, stored answers and batches of cells."""
     with transaction() as session:
         events.prune(session)
+        webhooks.prune(session)
         session.execute(delete(Job).where(Job.state == "done", Job.finished_at < now() - KEEP_JOBS))
         session.execute(delete(Batch).where(Batch.created_at < now() - KEEP_BATCHES))
         session.execute(delete(IdempotencyKey).where(IdempotencyKey.created_at < now() - KEEP_ANSWERS))

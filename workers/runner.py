@@ -31,6 +31,7 @@ HANDLERS = {
     "reports.classify": "workers.reports:classify",
     "slides.delete_originals": "workers.retention:delete_originals",
     "slides.unpack": "workers.slides:unpack",
+    "webhooks.send": "workers.webhooks:send",
 }
 PROGRESS_EVERY = 0.3  # seconds; a person sees steady movement, the database few writes
 

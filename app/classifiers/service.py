@@ -12,6 +12,7 @@ from app.language import _
 from app.models import Classifier, Report, Scanner, Slide, User
 from app.models.audit import record
 from app.models.project import lock
+from app.webhooks.service import announce
 
 
 def activate(session: Session, classifier: Classifier, scanner: Scanner, by: User) -> None:
@@ -57,6 +58,7 @@ def activate(session: Session, classifier: Classifier, scanner: Scanner, by: Use
     jobs.classify_slides(session, classifier.project_id, _following(session, scanner))
     activated = {"version": classifier.version, "classifier_id": classifier.id, "scanner_id": scanner.id}
     publish(session, classifier.project_id, "activated", activated)
+    announce(session, classifier.project_id, "classifier.activated", activated)
 
 
 def _following(session: Session, scanner: Scanner) -> Sequence[int]:

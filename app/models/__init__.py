@@ -17,6 +17,7 @@ from app.models.report import Report, Reporting, Signature
 from app.models.scanner import Scanner
 from app.models.slide import Refusal, Slide, SlideState, Upload, UploadPart
 from app.models.user import ApiToken, Invitation, SignIn, User
+from app.models.webhook import Delivery, DeliveryAttempt, Webhook
 
 __all__ = [
     "Annotation",
@@ -27,6 +28,8 @@ __all__ = [
     "CellClass",
     "CellMap",
     "Classifier",
+    "Delivery",
+    "DeliveryAttempt",
     "Embedding",
     "Encoder",
     "Event",
@@ -53,4 +56,5 @@ __all__ = [
     "Upload",
     "UploadPart",
     "User",
+    "Webhook",
 ]

@@ -35,6 +35,11 @@ EVENTS = {
     "scanner.changed": N_("Scanner changed"),
     "slide.created": N_("Slide created"),
     "slide.originals_deleted": N_("Originals deleted, their time was over"),
+    "webhook.added": N_("Webhook added"),
+    "webhook.changed": N_("Webhook changed"),
+    "webhook.deleted": N_("Webhook deleted"),
+    "webhook.secret_changed": N_("Secret of a webhook changed"),
+    "webhook.switched_off": N_("Webhook switched off, its receiver was down"),
 }
 FIELDS = {
     "received": N_("received files"),
@@ -50,6 +55,9 @@ FIELDS = {
     "code": N_("code"),
     "color": N_("colour"),
     "email": N_("e-mail"),
+    "active": N_("on"),
+    "events": N_("events"),
+    "url": N_("address"),
     "encoder": N_("encoder"),
     "epochs": N_("epochs"),
     "job": N_("job"),

@@ -14,6 +14,7 @@ from app.language import N_, _
 from app.models import Cell, Embedding, Project, Slide, SlideState, Upload
 from app.models.project import lock
 from app.slides.queries import dead_job
+from app.webhooks.service import announce
 
 State = Literal["receiving", "queued", "processing", "needs_review", "signed", "failed"]
 STATES: Final = get_args(State)
@@ -62,6 +63,8 @@ def _enter(session: Session, slide: Slide, state: State, reason: str) -> None:
     session.add(SlideState(slide_id=slide.id, state=state, reason=reason, at=now()))
     session.flush()  # what is refreshed later is read from the database
     publish(session, slide.project_id, "slide", {"slide_id": slide.id, "state": state})
+    news = {"slide_id": slide.id, "scanner_id": slide.scanner_id, "state": state}
+    announce(session, slide.project_id, "slide.state_changed", news)
 
 
 def reopen(session: Session, slide: Slide) -> None:

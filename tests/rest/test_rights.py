@@ -25,6 +25,15 @@ OF_MANAGERS = {
     "POST /pretrainings/{run_id}/pause",
     "POST /pretrainings/{run_id}/resume",
     "POST /pretrainings/{run_id}/cancel",
+    "POST /projects/{project_id}/webhooks",
+    "GET /projects/{project_id}/webhooks",
+    "GET /webhooks/{webhook_id}",
+    "PATCH /webhooks/{webhook_id}",
+    "DELETE /webhooks/{webhook_id}",
+    "POST /webhooks/{webhook_id}/secret",
+    "POST /webhooks/{webhook_id}/test",
+    "GET /webhooks/{webhook_id}/deliveries",
+    "POST /deliveries/{delivery_id}/send",
 }
 OF_MEMBERS = {
     "GET /projects/{project_id}",
@@ -92,6 +101,8 @@ def json_bodies(ids: Mapping[str, Any]) -> dict[str, Any]:
         "POST /projects/{project_id}/annotations": {"items": [{"cell_id": ids["cell_id"], "class": "NGS"}]},
         "POST /classifiers/{classifier_id}/activate": {"scanner_id": ids["scanner_id"]},
         "POST /projects/{project_id}/pretrainings": {"epochs": 1},
+        "POST /projects/{project_id}/webhooks": {"url": "https://lis.example/", "events": ["slide.state_changed"]},
+        "PATCH /webhooks/{webhook_id}": {"active": False},
         "POST /slides/{slide_id}/known": {"files": [{"sha256": "0" * 64, "name": "a.png"}]},
     }
 
