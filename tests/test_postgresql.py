@@ -254,17 +254,17 @@ def test_a_fit_that_is_overtaken_does_not_bring_old_labels_back(
     cells = factories.make_cells(factories.make_slide(project), CODES * 4)
     browser = browser_of(factories.make_user(member_of=project))
     label(browser, project, {cells[i]: CODES[i % 3] for i in range(6)})
-    scored = classifiers_worker._score_table
+    scored = classifiers_worker.score_table
 
     def slow(*arguments: Any) -> Any:
-        monkeypatch.setattr(classifiers_worker, "_score_table", scored)
+        monkeypatch.setattr(classifiers_worker, "score_table", scored)
         label(browser, project, {cells[i]: CODES[i % 3] for i in range(6, 12)})
         assert runner.run_next("fit", "faster")
         return scored(*arguments)
 
     while runner.run_next("embed", "test"):
         pass
-    monkeypatch.setattr(classifiers_worker, "_score_table", slow)
+    monkeypatch.setattr(classifiers_worker, "score_table", slow)
     assert runner.run_next("fit", "slower")
     with reading() as session:
         versions = session.scalars(select(Classifier)).all()
