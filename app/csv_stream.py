@@ -43,7 +43,7 @@ def _pieces(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[st
     writer = csv.writer(buffer)
     writer.writerow(header)
     for number, row in enumerate(rows, 1):
-        writer.writerow([_harmless(value) for value in row])
+        writer.writerow([harmless(value) for value in row])
         if number % ROWS == 0:
             yield buffer.getvalue()
             buffer.seek(0)
@@ -51,6 +51,6 @@ def _pieces(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[st
     yield buffer.getvalue()
 
 
-def _harmless(value: Any) -> Any:
+def harmless(value: Any) -> Any:
     """Keep a spreadsheet from running text that somebody uploaded as a formula (OWASP, CSV injection)."""
     return f"'{value}" if isinstance(value, str) and value[:1] in "=+-@\t\r" and value else value

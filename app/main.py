@@ -33,6 +33,8 @@ from app.readings import pages as readings
 from app.reports import api as reports_api
 from app.reports import pages as reports
 from app.reports import settings_pages as reports_settings
+from app.reports.outputs import api as report_files_api
+from app.reports.outputs import pages as report_files
 from app.scanners import api as scanners_api
 from app.scanners import pages as scanners
 from app.slides import api as slides_api
@@ -57,6 +59,7 @@ PAGES = (
     readings,
     reports,
     reports_settings,
+    report_files,
     maps,
     live,
     jobs_pages,
@@ -74,6 +77,7 @@ APIS = (
     predictions_api,
     results_api,
     reports_api,
+    report_files_api,
     classifiers_api,
     pretraining_api,
     jobs_api,

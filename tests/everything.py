@@ -87,6 +87,7 @@ def make_everything() -> Everything:
         "user_id": person.id,
         "version": 1,
         "how": "undo",
+        "kind": "json",
         "undone": str(uuid4()),
         "tag": "de",
         "token": "unknown",

@@ -69,7 +69,9 @@ GET /projects/{project_id}/slides
 GET /projects/{project_id}/slides/{slide_id}
 GET /projects/{project_id}/team
 GET /reports/{report_id}
+GET /reports/{report_id}/{kind}
 GET /slides/{slide_id}/report
+GET /slides/{slide_id}/report/{kind}
 GET /uploads/{upload_id}/refused
 POST /projects/{project_id}/actions/{undone}/{how}
 POST /projects/{project_id}/annotations

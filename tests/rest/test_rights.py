@@ -58,6 +58,8 @@ OF_MEMBERS = {
     "GET /slides/{slide_id}",
     "GET /slides/{slide_id}/reports",
     "GET /reports/{report_id}",
+    "GET /slides/{slide_id}/report/{kind}",
+    "GET /reports/{report_id}/{kind}",
     "GET /projects/{project_id}/classifiers",
     "GET /projects/{project_id}/pretrainings",
     "GET /pretrainings/{run_id}",
@@ -71,6 +73,8 @@ REFUSED = {
     "POST /slides/{slide_id}/complete": 409,
     "PATCH /uploads/{upload_id}": 409,
     "DELETE /uploads/{upload_id}": 404,
+    "GET /slides/{slide_id}/report/{kind}": 409,
+    "GET /reports/{report_id}/{kind}": 409,
 }
 TUS = {
     "POST": {"Upload-Length": "3", "Upload-Metadata": "filename YS5wbmc="},
@@ -105,6 +109,10 @@ def json_bodies(ids: Mapping[str, Any]) -> dict[str, Any]:
         "PATCH /webhooks/{webhook_id}": {"active": False},
         "POST /slides/{slide_id}/known": {"files": [{"sha256": "0" * 64, "name": "a.png"}]},
     }
+
+
+def ids_in(route: str) -> list[str]:
+    return [name for name in in_path(route) if name.endswith("_id")]
 
 
 def call(client: TestClient, route: str, ids: Mapping[str, Any]) -> int:
@@ -144,7 +152,7 @@ def test_every_route_knows_roles_scopes_and_owners(api: Api, everything: Everyth
     foreigner = api(factories.make_user(member_of=factories.make_project()))
     stranger = call(foreigner, route, ids)
     if "{" in route:
-        foreign, unknown = (ask(foreigner, route, ids | each) for each in ({}, dict.fromkeys(in_path(route), UNKNOWN)))
+        foreign, unknown = (ask(foreigner, route, ids | each) for each in ({}, dict.fromkeys(ids_in(route), UNKNOWN)))
         assert (foreign.status_code, foreign.content) == (unknown.status_code, unknown.content)
     member = call(api(factories.make_user(member_of=project)), route, ids)
     if route in OF_NOBODY_IN_PARTICULAR:
@@ -155,8 +163,8 @@ def test_every_route_knows_roles_scopes_and_owners(api: Api, everything: Everyth
         assert route in OF_MANAGERS | OF_MEMBERS, "say who may"
     assert call(api(), route, ids) in ({REFUSED[route]} if route in REFUSED else {200, 201, 202, 204})
     if "{" in route:
-        assert call(api(), route, ids | dict.fromkeys(in_path(route), UNKNOWN)) == 404
-        assert call(api(), route, ids | dict.fromkeys(in_path(route), 10**30)) == 422
+        assert call(api(), route, ids | dict.fromkeys(ids_in(route), UNKNOWN)) == 404
+        assert call(api(), route, ids | dict.fromkeys(ids_in(route), 10**30)) == 422
 
 
 def test_a_class_of_another_project_is_not_found(api: Api, installation: object) -> None:
