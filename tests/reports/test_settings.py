@@ -31,13 +31,13 @@ def test_ranges_rules_and_classes_of_a_project_shape_its_reports(lab: Lab, sign_
     assert save(lab).status_code == 403
     sign_in(factories.make_user("manager"))
     rule = {"text-0": "Lymphocytosis", "subject-0": "{LYT}", "comparison-0": ">=", "threshold-0": "10,5"}
-    wanted = {"low-{NGS}": "70", "high-{NGS}": "80", "counted-{ERY}": "", "within": "2,5", **rule}
+    wanted = {"low-{NGS}": "80", "high-{NGS}": "90", "counted-{ERY}": "", "within": "2,5", **rule}
     assert save(lab, **wanted).status_code == 303
     found = lab.differential
     assert [row["class"] for row in found["classes"]] == ["NGS", "LYT"]
     assert [row["code"] for row in found["beside"]] == ["ERY"]
     neutrophils = found["classes"][0]
-    assert (neutrophils["range"], neutrophils["outside"], neutrophils["certain"]) == ([70, 80], "below", False)
+    assert (neutrophils["range"], neutrophils["outside"], neutrophils["certain"]) == ([80, 90], "below", False)
     [flag] = found["flags"]
     assert (flag["text"], flag["threshold"], flag["certain"]) == ("Lymphocytosis", 10.5, True)
     page = lab.page
@@ -45,7 +45,7 @@ def test_ranges_rules_and_classes_of_a_project_shape_its_reports(lab: Lab, sign_
     assert "Lymphocytosis" in page
     trail = lab.client.get(f"/projects/{lab.project.id}/audit").text
     assert "Reporting changed" in trail
-    assert "NGS 70 to 80 %" in trail
+    assert "NGS 80 to 90 %" in trail
     settings = lab.client.get(f"/projects/{lab.project.id}/reporting").text
     assert 'value="Lymphocytosis"' in settings
 
