@@ -30,7 +30,7 @@ def save(lab: Lab, **changes: str) -> Any:
 def test_ranges_rules_and_classes_of_a_project_shape_its_reports(lab: Lab, sign_in: SignIn) -> None:
     assert save(lab).status_code == 403
     sign_in(factories.make_user("manager"))
-    rule = {"text-0": "Lymphocytosis", "subject-0": "{LYT}", "comparison-0": ">=", "threshold-0": "10,5"}
+    rule = {"text-0": "Lymphocytosis", "subject-0": "{LYT}", "comparison-0": ">=", "threshold-0": "2,5"}
     wanted = {"low-{NGS}": "80", "high-{NGS}": "90", "counted-{ERY}": "", "within": "2,5", **rule}
     assert save(lab, **wanted).status_code == 303
     found = lab.differential
@@ -39,7 +39,7 @@ def test_ranges_rules_and_classes_of_a_project_shape_its_reports(lab: Lab, sign_
     neutrophils = found["classes"][0]
     assert (neutrophils["range"], neutrophils["outside"], neutrophils["certain"]) == ([80, 90], "below", False)
     [flag] = found["flags"]
-    assert (flag["text"], flag["threshold"], flag["certain"]) == ("Lymphocytosis", 10.5, True)
+    assert (flag["text"], flag["threshold"], flag["certain"]) == ("Lymphocytosis", 2.5, True)
     page = lab.page
     assert "below, not sure" in page
     assert "Lymphocytosis" in page
