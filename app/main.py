@@ -20,6 +20,8 @@ from app.config import get_settings
 from app.db import connect
 from app.error_pages import install_error_pages
 from app.language import ReaderLanguage, languages
+from app.mappings import api as mappings_api
+from app.mappings import pages as mappings
 from app.maps import pages as maps
 from app.predictions import api as predictions_api
 from app.predictions import pages as predictions
@@ -61,6 +63,7 @@ PAGES = (
     reports_settings,
     report_files,
     maps,
+    mappings,
     live,
     jobs_pages,
     webhooks,
@@ -79,6 +82,7 @@ APIS = (
     reports_api,
     report_files_api,
     classifiers_api,
+    mappings_api,
     pretraining_api,
     jobs_api,
     events_api,

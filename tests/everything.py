@@ -14,6 +14,7 @@ from app.models import (
     CellClass,
     CellMap,
     Classifier,
+    ClassMapping,
     Delivery,
     Invitation,
     Pretraining,
@@ -64,6 +65,7 @@ def make_everything() -> Everything:
             ),
             "batch_id": Batch(**common, user_id=person.id, kind="next", cell_ids=[], note="", reasons={}),
             "webhook_id": Webhook(**common, url="https://lis.example/", events=["slide.state_changed"], salt=""),
+            "mapping_id": ClassMapping(**common, name="Other", version=1, rows=[]),
             "invitation_id": Invitation(
                 token_sha256=f"invitation {project.id}", role="reviewer", created_at=now(),
                 expires_at=now() + timedelta(days=1),

@@ -44,6 +44,9 @@ GET /cells/{cell_id}/field
 GET /cells/{cell_id}/image
 GET /cells/{cell_id}/original
 GET /cells/{cell_id}/thumbnail
+GET /mappings/{mapping_id}
+GET /mappings/{mapping_id}/mapping.csv
+GET /mappings/{mapping_id}/mapping.json
 GET /projects/{project_id}
 GET /projects/{project_id}/actions
 GET /projects/{project_id}/annotations.csv
@@ -58,6 +61,7 @@ GET /projects/{project_id}/events
 GET /projects/{project_id}/map
 GET /projects/{project_id}/map/{map_id}/points
 GET /projects/{project_id}/map/{map_id}/values
+GET /projects/{project_id}/mappings
 GET /projects/{project_id}/predictions
 GET /projects/{project_id}/predictions.csv
 GET /projects/{project_id}/pretraining
@@ -125,6 +129,7 @@ POST /projects/{project_id}/classes/{class_id}
 POST /projects/{project_id}/classes/{class_id}/delete
 POST /projects/{project_id}/classes/{class_id}/move
 POST /projects/{project_id}/encoder
+POST /projects/{project_id}/mappings
 POST /projects/{project_id}/members
 POST /projects/{project_id}/members/{user_id}/remove
 POST /projects/{project_id}/pretraining

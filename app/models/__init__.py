@@ -10,6 +10,7 @@ from app.models.cell_map import CellMap
 from app.models.classifier import Classifier
 from app.models.encoder import Embedding, Encoder
 from app.models.idempotency import IdempotencyKey
+from app.models.mapping import ClassMapping
 from app.models.pretraining import Pretraining
 from app.models.project import CellClass, Member, Project
 from app.models.reading import Reading
@@ -27,6 +28,7 @@ __all__ = [
     "Cell",
     "CellClass",
     "CellMap",
+    "ClassMapping",
     "Classifier",
     "Delivery",
     "DeliveryAttempt",

@@ -13,6 +13,7 @@ EVENTS = {
     "class.moved": N_("Class moved"),
     "demo.seeded": N_("Demo cells made"),
     "job.retried": N_("Job started again"),
+    "mapping.saved": N_("Mapping of classes saved"),
     "member.added": N_("Member added"),
     "member.removed": N_("Member removed"),
     "pretraining.begun": N_("Training of an encoder begun"),

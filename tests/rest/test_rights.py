@@ -14,6 +14,7 @@ from tests.rest.conftest import Api
 from tests.routes import in_path
 
 OF_MANAGERS = {
+    "POST /projects/{project_id}/mappings",
     "POST /projects",
     "PATCH /projects/{project_id}",
     "POST /projects/{project_id}/classes",
@@ -36,6 +37,9 @@ OF_MANAGERS = {
     "POST /deliveries/{delivery_id}/send",
 }
 OF_MEMBERS = {
+    "GET /projects/{project_id}/mappings",
+    "GET /mappings/{mapping_id}",
+    "GET /mappings/{mapping_id}/metrics",
     "GET /projects/{project_id}",
     "GET /projects/{project_id}/classes/{class_id}",
     "GET /projects/{project_id}/scanners",
@@ -67,6 +71,7 @@ OF_MEMBERS = {
 }
 # What the one of everything is not ready for, or not any more once a member did it.
 REFUSED = {
+    "GET /mappings/{mapping_id}/metrics": 404,
     "POST /classifiers/{classifier_id}/activate": 409,
     "POST /projects/{project_id}/pretrainings": 422,
     "POST /pretrainings/{run_id}/pause": 409,
@@ -101,6 +106,7 @@ def json_bodies(ids: Mapping[str, Any]) -> dict[str, Any]:
         "POST /projects/{project_id}/classes": {"code": "EOS", "name": new},
         "PATCH /projects/{project_id}/classes/{class_id}": {"name": new},
         "POST /projects/{project_id}/scanners": {"name": new},
+        "POST /projects/{project_id}/mappings": {"name": new, "targets": {"NGS": "Neutrophil"}},
         "POST /projects/{project_id}/slides": {"accession": new, "scanner_id": ids["scanner_id"]},
         "POST /projects/{project_id}/annotations": {"items": [{"cell_id": ids["cell_id"], "class": "NGS"}]},
         "POST /classifiers/{classifier_id}/activate": {"scanner_id": ids["scanner_id"]},
