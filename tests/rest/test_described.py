@@ -13,14 +13,14 @@ from tests.everything import make_everything
 
 EXAMPLES = 6  # of each operation; each is sent to made-up addresses and to those of things that exist
 STEPS = 12  # of each walk
-CHECKS = [
+KEPT_PROMISES = [
     not_a_server_error,
     checks.status_code_conformance,
     checks.content_type_conformance,
     checks.response_headers_conformance,
     checks.response_schema_conformance,
-    checks.negative_data_rejection,
 ]
+CHECKS = [*KEPT_PROMISES, checks.negative_data_rejection]
 
 
 SCHEMA = schemathesis.openapi.from_dict(app.openapi())
@@ -56,8 +56,9 @@ def test_answers_are_those_described(label: str, headers: dict[str, str]) -> Non
     def search(case: schemathesis.Case) -> None:
         case.call_and_validate(headers=headers, checks=CHECKS)
         if case.path_parameters:
+            # What was wrong about it may have been its address alone.
             case.path_parameters = {name: ids[name] for name in case.path_parameters}
-            case.call_and_validate(headers=headers, checks=CHECKS)
+            case.call_and_validate(headers=headers, checks=KEPT_PROMISES)
 
     search()
 
