@@ -56,6 +56,7 @@ GET /projects/{project_id}/cells/state
 GET /projects/{project_id}/classes
 GET /projects/{project_id}/classes.css
 GET /projects/{project_id}/classifiers
+GET /projects/{project_id}/classifiers/{version}
 GET /projects/{project_id}/classifiers/{version}/labels.csv
 GET /projects/{project_id}/events
 GET /projects/{project_id}/map
@@ -128,6 +129,8 @@ POST /projects/{project_id}/classes
 POST /projects/{project_id}/classes/{class_id}
 POST /projects/{project_id}/classes/{class_id}/delete
 POST /projects/{project_id}/classes/{class_id}/move
+POST /projects/{project_id}/classifiers/{version}/activate
+POST /projects/{project_id}/classifiers/{version}/keep
 POST /projects/{project_id}/encoder
 POST /projects/{project_id}/mappings
 POST /projects/{project_id}/members
@@ -141,6 +144,7 @@ POST /projects/{project_id}/settings
 POST /projects/{project_id}/timing
 POST /projects/{project_id}/webhooks
 POST /scanners/{scanner_id}
+POST /scanners/{scanner_id}/rollback
 POST /webhooks/{webhook_id}
 POST /webhooks/{webhook_id}/delete
 POST /webhooks/{webhook_id}/secret

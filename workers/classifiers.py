@@ -23,6 +23,7 @@ from workers.evaluation import evaluate
 from workers.material import Material, collect
 from workers.ml.artifacts import dump_head
 from workers.ml.heads import fit_head, score
+from workers.revision import revision
 from workers.runner import Task
 
 HEAD = "ours"
@@ -98,6 +99,7 @@ def _publish(
     labels = json.dumps([material.labelled.tolist(), material.y.tolist()])
     card = {
         "encoder_sha256": material.encoder_sha256,
+        "revision": revision(),
         "labels_sha256": hashlib.sha256(labels.encode()).hexdigest(),
         "cell_ids": material.labelled.tolist(),
         "classes_of_cells": material.y.tolist(),
@@ -116,6 +118,7 @@ def _publish(
             encoder_id=material.encoder_id,
             version=version,
             state="assist",
+            revision=card["revision"],
             head=HEAD,
             classes=[str(code) for code in head.classes_],
             labels=len(material.y),

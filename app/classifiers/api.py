@@ -4,20 +4,21 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from sqlalchemy import select
 
 from app.accounts.access import CurrentUser
 from app.classifiers import service
 from app.classifiers.access import ManagedClassifier
+from app.classifiers.forms import Activation, Keep
 from app.db import SessionDep
-from app.forms import Id
 from app.models import Classifier, Encoder, Project
 from app.projects.access import ViewableProject
 from app.rest import Page, Paging, rest_router, rows_of_page
+from app.scanners.access import ManagedScanner
 from app.slides.service import scanner_of
 
-State = Literal["assist", "reporting", "retired"]
+State = Literal["assist", "candidate", "reporting", "retired"]
 
 router = rest_router("classifiers")
 
@@ -36,6 +37,8 @@ class ClassifierItem(BaseModel):
     version: int
     state: State
     scanner_id: int | None = Field(description="The scanner it reports, or reported, for.")
+    name: str = Field(description="Given when it was kept as a candidate; empty before.")
+    revision: str = Field(description="Of the code that fitted it; empty for versions fitted before it was noted.")
     head: str
     encoder: EncoderName
     classes: list[str] = Field(description="Codes, in the order of the confusion matrix.")
@@ -54,14 +57,6 @@ class ClassifierQuery(Paging):
 
     order: Literal["oldest", "newest"] = "oldest"
     state: State | None = None
-
-
-class Activation(BaseModel):
-    """The scanner a version shall report for."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    scanner_id: Id
 
 
 @router.get("/projects/{project_id}/classifiers", summary="List classifiers")
@@ -84,7 +79,21 @@ def activate(classifier: ManagedClassifier, form: Activation, user: CurrentUser,
     without them cannot be activated (409).
     """
     scanner = scanner_of(session, session.get_one(Project, classifier.project_id), form.scanner_id)
-    service.activate(session, classifier, scanner, user)
+    service.activate(session, classifier, scanner, user, reason=form.reason)
+    return _item(classifier, session.get_one(Encoder, classifier.encoder_id))
+
+
+@router.post("/classifiers/{classifier_id}/keep", summary="Keep a version as a candidate")
+def keep(classifier: ManagedClassifier, form: Keep, user: CurrentUser, session: SessionDep) -> ClassifierItem:
+    """Give a version a name and keep its scores, whatever is fitted later; managers only."""
+    service.keep(session, classifier, form.name, user)
+    return _item(classifier, session.get_one(Encoder, classifier.encoder_id))
+
+
+@router.post("/scanners/{scanner_id}/rollback", summary="Go back to the classifier before")
+def roll_back(scanner: ManagedScanner, user: CurrentUser, session: SessionDep) -> ClassifierItem:
+    """Make the version that reported for a scanner before the present one report again; managers only."""
+    classifier = service.roll_back(session, scanner, user)
     return _item(classifier, session.get_one(Encoder, classifier.encoder_id))
 
 
@@ -94,6 +103,8 @@ def _item(classifier: Classifier, encoder: Encoder) -> ClassifierItem:
         version=classifier.version,
         state=classifier.state,
         scanner_id=classifier.scanner_id,
+        name=classifier.name,
+        revision=classifier.revision,
         head=classifier.head,
         encoder=EncoderName(name=encoder.name, sha256=encoder.sha256),
         classes=classifier.classes,

@@ -1,4 +1,4 @@
-"""Which classifier reports for a scanner."""
+"""Which versions are kept, and which classifier reports for a scanner."""
 
 from collections.abc import Sequence
 
@@ -6,6 +6,7 @@ from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from app import jobs
+from app.classifiers import queries
 from app.errors import Conflict
 from app.events import publish
 from app.language import _
@@ -15,7 +16,32 @@ from app.models.project import lock
 from app.webhooks.service import announce
 
 
-def activate(session: Session, classifier: Classifier, scanner: Scanner, by: User) -> None:
+def keep(session: Session, classifier: Classifier, name: str, by: User) -> None:
+    """Keep a version as a candidate under a name, or give it another name. Raises Conflict if its scores are gone."""
+    lock(session, classifier.project_id)
+    session.refresh(classifier)  # a fit may have let go of its score table while we waited
+    _require_scores(classifier)
+    if classifier.name == name:
+        return
+    classifier.name = name
+    if classifier.state == "assist":
+        classifier.state = "candidate"
+    record(
+        session, "classifier.kept", by=by.id, project_id=classifier.project_id, version=classifier.version, name=name
+    )
+
+
+def roll_back(session: Session, scanner: Scanner, by: User) -> Classifier:
+    """Make the version before the reporting one of a scanner report again. Raises Conflict if there was none."""
+    lock(session, scanner.project_id)
+    before = queries.previous(session, scanner)
+    if before is None:
+        raise Conflict(_("No other version has reported for scanner %(name)s.", name=scanner.name))
+    activate(session, before, scanner, by, reason=_("Rolled back"))
+    return before
+
+
+def activate(session: Session, classifier: Classifier, scanner: Scanner, by: User, *, reason: str = "") -> None:
     """Make a version the reporting classifier of a scanner; the one before is retired and can be activated again.
 
     Its score table is kept from now on. Open reports of the scanner that have followed the newest version are made by
@@ -33,13 +59,7 @@ def activate(session: Session, classifier: Classifier, scanner: Scanner, by: Use
                 version=classifier.version,
             )
         )
-    if classifier.scores is None:
-        raise Conflict(
-            _(
-                "The scores of version %(version)s are no longer kept. Activate a newer version.",
-                version=classifier.version,
-            )
-        )
+    _require_scores(classifier)
     before = session.scalar(
         select(Classifier).where(Classifier.scanner_id == scanner.id, Classifier.state == "reporting")
     )
@@ -54,11 +74,22 @@ def activate(session: Session, classifier: Classifier, scanner: Scanner, by: Use
         scanner_id=scanner.id,
         old=before.version if before else None,
         new=classifier.version,
+        **({"reason": reason} if reason else {}),
     )
     jobs.classify_slides(session, classifier.project_id, _following(session, scanner))
     activated = {"version": classifier.version, "classifier_id": classifier.id, "scanner_id": scanner.id}
     publish(session, classifier.project_id, "activated", activated)
     announce(session, classifier.project_id, "classifier.activated", activated)
+
+
+def _require_scores(classifier: Classifier) -> None:
+    if classifier.scores is None:
+        raise Conflict(
+            _(
+                "The scores of version %(version)s are no longer kept. Choose a newer version.",
+                version=classifier.version,
+            )
+        )
 
 
 def _following(session: Session, scanner: Scanner) -> Sequence[int]:

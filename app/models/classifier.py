@@ -12,6 +12,7 @@ from app.db import Base, UtcDateTime
 class Classifier(Base):
     """A fitted head. The assist classifier of a project is its newest; a reporting one serves a scanner when activated.
 
+    A candidate is a version somebody keeps under a name. Any version whose scores are kept can be activated.
     `artifact` and `scores` are storage keys of safetensors files: its arrays with the labels it was fitted on, and its
     score table, which is deleted when it is old.
     """
@@ -40,7 +41,9 @@ class Classifier(Base):
     encoder_id: Mapped[int] = mapped_column(ForeignKey("encoder.id"))
     scanner_id: Mapped[int | None] = mapped_column(ForeignKey("scanner.id"))  # set on a reporting classifier
     version: Mapped[int]
-    state: Mapped[str]  # "assist", "reporting", "retired"
+    state: Mapped[str]  # "assist", "candidate", "reporting", "retired"
+    name: Mapped[str] = mapped_column(default="", server_default="")  # given when it was kept as a candidate
+    revision: Mapped[str] = mapped_column(default="", server_default="")  # of the code that fitted it
     head: Mapped[str]
     classes: Mapped[list[Any]] = mapped_column(JSON)  # codes, in the order of the probabilities
     labels: Mapped[int]  # how many it was fitted on

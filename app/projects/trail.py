@@ -7,6 +7,7 @@ from app.models import AuditEvent
 
 EVENTS = {
     "classifier.activated": N_("Classifier activated"),
+    "classifier.kept": N_("Version kept as a candidate"),
     "class.added": N_("Class added"),
     "class.changed": N_("Class changed"),
     "class.deleted": N_("Class deleted"),

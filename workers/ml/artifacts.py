@@ -46,7 +46,7 @@ class ArtifactError(ValueError):
 def dump_head(head: Any, card: dict[str, Any]) -> bytes:
     """Return a fitted head as safetensors bytes; the reloaded one gives the same numbers, bit by bit.
 
-    `card` is JSON: `encoder_sha256`, `classes`, `labels_sha256`, `git_revision` where known. The
+    `card` is JSON: `encoder_sha256`, `classes`, `labels_sha256`, `revision` of the code. The
     versions of scikit-learn and NumPy are added under `versions`.
     """
     arrays: Arrays = {}
