@@ -24,7 +24,13 @@ def report(maria: Browser) -> str:
         items = [{"cell_id": cell["id"], "class": cell["name"][:3]} for cell in cells[::3]]
         rest.post(f"{project}/annotations", json={"items": items}).raise_for_status()
         path = f"slides/{slide}"
-        until(lambda: rest.get(path).json()["differential"], SECONDS, "there is no differential")
+        rest.post(f"{path}/complete").raise_for_status()
+
+        def ready() -> bool:
+            found = rest.get(path).json()
+            return found["state"] == "needs_review" and found["differential"] is not None
+
+        until(ready, SECONDS, "the slide is not for review")
     return f"/slides/{slide}/report"
 
 
