@@ -49,6 +49,7 @@ GET /mappings/{mapping_id}/mapping.csv
 GET /mappings/{mapping_id}/mapping.json
 GET /projects/{project_id}
 GET /projects/{project_id}/actions
+GET /projects/{project_id}/annotations.coco.json
 GET /projects/{project_id}/annotations.csv
 GET /projects/{project_id}/audit
 GET /projects/{project_id}/cells

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, StreamingResponse
 
 from app.accounts.access import CurrentUser
-from app.annotations import queries
+from app.annotations import coco, queries
 from app.csv_stream import stream
 from app.db import SessionDep
 from app.projects import queries as project_queries
@@ -26,3 +26,9 @@ def actions(request: Request, project: ViewableProject, user: CurrentUser, sessi
 def export(project: ViewableProject) -> StreamingResponse:
     """Download the present label of every labelled cell, with who gave it, when and how."""
     return stream(f"{project.name} annotations", queries.EXPORT_HEADER, queries.export(project.id))
+
+
+@router.get("/projects/{project_id}/annotations.coco.json")
+def export_coco(project: ViewableProject, session: SessionDep) -> StreamingResponse:
+    """Download the same as COCO, with the boxes of cells in their fields."""
+    return coco.labels(project, project_queries.classes(session, project))
