@@ -1,6 +1,6 @@
 """LOINC codes of the differential in blood, by the codes of the standard classes.
 
-From the panel 24318-8 (Manual Differential panel - Blood): "... /100 leukocytes in Blood" without a method, since
+From the panel 69738-3 (method unspecified): "... /100 leukocytes in Blood" without a method, since
 people and a classifier count together; and 19048-8 for erythroblasts. LOINC is copyright Regenstrief Institute, Inc.
 and available at no cost under the licence at http://loinc.org/license.
 """
@@ -8,7 +8,7 @@ and available at no cost under the licence at http://loinc.org/license.
 from collections.abc import Collection, Sequence
 from typing import Final
 
-PANEL: Final = ("24318-8", "Manual Differential panel - Blood")
+PANEL: Final = ("69738-3", "Differential panel, method unspecified - Blood")
 NEUTROPHILS: Final = ("26511-6", "Neutrophils/100 leukocytes in Blood")
 SEGMENTED: Final = ("26505-8", "Segmented neutrophils/100 leukocytes in Blood")
 CODES: Final = {
