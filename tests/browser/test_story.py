@@ -59,7 +59,7 @@ def become_manager(page: Page, running: Installation, look: Look) -> None:
     look(page, "sign-in")
     page.goto(running.link)
     look(page, "welcome")
-    page.get_by_label("Name").fill("Maria")
+    page.get_by_label("Name", exact=True).fill("Maria")
     page.get_by_label("E-mail").fill("manager@lab.example")
     page.get_by_label("Password", exact=True).fill(PASSWORD)
     page.get_by_label("Password again").fill(PASSWORD)
@@ -71,7 +71,7 @@ def become_manager(page: Page, running: Installation, look: Look) -> None:
 def make_project(page: Page, look: Look) -> None:
     page.get_by_role("button", name="New project").first.click()
     look(page, "new-project")
-    page.get_by_label("Name").fill("Blood")
+    page.get_by_label("Name", exact=True).fill("Blood")
     page.get_by_label(re.compile("5-part differential")).check()
     page.get_by_label("Scanner", exact=True).fill("DM96")
     page.get_by_role("button", name="Create project").click()
