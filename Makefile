@@ -27,7 +27,7 @@ serve: env
 	@$(BIN)/fiftycells serve
 
 test: env
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=auto --dist=loadfile
 
 lint: env
 	$(BIN)/ruff check .

@@ -35,22 +35,22 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    """A fresh installation with its embedded worker."""
+    """A fresh installation with its embedded worker, for all files: each makes projects of its own."""
     installation = Installation(tmp_path_factory.mktemp("browser") / "data").start()
     yield installation
     installation.stop()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def maria(running: Installation) -> Iterator[Client]:
     """The first manager, signed in."""
     with closing(running.browser()) as browser:
         yield browser
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def tom(running: Installation, maria: Client) -> Iterator[Client]:
     """A second person who sees all projects."""
     link = shown_secret(maria.submit("/accounts", {"role": "manager"}, "/accounts/invitations"))  # type: ignore[arg-type]

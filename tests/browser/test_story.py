@@ -6,7 +6,7 @@ import os
 import re
 import zipfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -23,6 +23,14 @@ KEYS = dict(zip(CLASSES, "nlmeb", strict=True))
 LABELS = 10  # per class
 CELLS = 60  # per class
 SECONDS = 120
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """An installation that nobody has seen before."""
+    installation = Installation(tmp_path_factory.mktemp("story") / "data").start()
+    yield installation
+    installation.stop()
 
 
 @pytest.fixture(scope="module")
