@@ -22,6 +22,7 @@ QUEUE_OF = {
     "annotations.undo": "slides",
     "slides.delete_originals": "slides",
     "slides.unpack": "slides",
+    "fields.cut": "slides",
     "encoders.embed_missing": "slides",
     "encoders.pretrain": "train",
     "demo.seed": "slides",
@@ -182,6 +183,12 @@ def classify_slides(
         job_id = _add(session, "reports.classify", project_id, arguments, key)
         if waited:
             session.execute(update(Job).where(Job.id == job_id).values(not_before=now() + PAUSE))
+
+
+def cut_cell(session: Session, project_id: int, wanted: dict[str, Any], *, action: str, user_id: int) -> int:
+    """Cut a cell out of a field at a box drawn by hand, perhaps in place of another: {field_id, box, replaces}."""
+    arguments = {**wanted, "action": action, "user_id": user_id}
+    return _add(session, "fields.cut", project_id, arguments, f"cut:{action}")
 
 
 def classify_key(slide_id: int) -> str:

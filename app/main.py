@@ -19,6 +19,8 @@ from app.classifiers import pages as classifiers
 from app.config import get_settings
 from app.db import connect
 from app.error_pages import install_error_pages
+from app.fields import api as fields_api
+from app.fields import pages as fields
 from app.language import ReaderLanguage, languages
 from app.mappings import api as mappings_api
 from app.mappings import pages as mappings
@@ -53,6 +55,7 @@ PAGES = (
     scanners,
     slides,
     cells,
+    fields,
     annotations,
     team_pages,
     classifiers,
@@ -76,6 +79,7 @@ APIS = (
     slides_api,
     tus_api,
     cells_api,
+    fields_api,
     annotations_api,
     predictions_api,
     results_api,

@@ -39,7 +39,10 @@ class Stored:
 
 
 class Storage(Protocol):
-    """Where bytes live. Keys are `folder/name`; names are never user input."""
+    """Where bytes live. Keys are `folder/name`; names are never user input. Files in the making are written into the
+    local folder `temporary`."""
+
+    temporary: Path
 
     def put(self, folder: str, source: BinaryIO) -> Stored:
         """Store a stream under its sha256, hashing while writing. Raises StorageFull."""

@@ -25,7 +25,8 @@ import tifffile
 from PIL import Image
 
 from benchmarks.data import show
-from workers.ml.fields import cells_of, open_field
+from workers.ml.field_files import open_field
+from workers.ml.fields import cells_of
 from workers.ml.images import BadImage
 from workers.ml.regions import Box
 from workers.ml.rendering import CLASSES, render_cell

@@ -11,11 +11,13 @@ from app.db import now, transaction
 from app.models import (
     ApiToken,
     Batch,
+    Cell,
     CellClass,
     CellMap,
     Classifier,
     ClassMapping,
     Delivery,
+    Field,
     Invitation,
     Pretraining,
     Project,
@@ -84,6 +86,8 @@ def make_everything() -> Everything:
         found["job_id"] = jobs.fit_classifier(session, project.id)
         of_lyt = (CellClass.project_id == project.id) & (CellClass.code == "LYT")
         found["class_id"] = session.scalars(select(CellClass.id).where(of_lyt)).one()
+    found["field_id"] = _field_of(cell)
+    found |= {"level": 0, "column": 0, "row": 0}
     found |= {"project_id": project.id, "scanner_id": scanner.id, "slide_id": slide.id, "cell_id": cell}
     found |= {
         "user_id": person.id,
@@ -96,6 +100,20 @@ def make_everything() -> Everything:
     }
     found["token_id"] = _token_of(person)
     return Everything(project, found)
+
+
+def _field_of(cell_id: int) -> int:
+    """Make the image of a cell the field it was cut from, as if a field showed nothing else."""
+    with transaction() as session:
+        cell = session.get_one(Cell, cell_id)
+        field = Field(
+            project_id=cell.project_id, slide_id=cell.slide_id, image_id=cell.image_id, name="field.png",
+            red_cell_px=20, created_at=now(),
+        )  # fmt: skip
+        session.add(field)
+        session.flush()
+        cell.field_id, cell.box = field.id, [0, 0, 20, 20]
+        return field.id
 
 
 def _token_of(person: User) -> int:

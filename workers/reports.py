@@ -81,7 +81,7 @@ def _todo(session: Session, slide: Slide, *, again: bool) -> Todo | None:
     if classifier is None:
         return None
     preliminary = classifier is not reporting
-    query = select(Cell.id, Cell.image_id).where(Cell.slide_id == slide.id).order_by(Cell.id)
+    query = select(Cell.id, Cell.image_id).where(Cell.slide_id == slide.id, ~Cell.removed).order_by(Cell.id)
     cells = np.array([tuple(row) for row in session.execute(query)], np.int64).reshape(-1, 2)
     matrix = matrix_of(session.get_one(Encoder, classifier.encoder_id))
     rows = matrix.rows(cells[:, 1])

@@ -137,6 +137,7 @@ def _delete_unneeded(session: Session, image_ids: Sequence[int], deleted: Delete
         count += sum(_delete(f"images/{sha256}") for sha256 in free)
         for sha256 in free:
             _delete(f"thumbnails/{sha256}")
+            _delete(f"pyramids/{sha256}")
     return count
 
 

@@ -27,6 +27,7 @@ HANDLERS = {
     "encoders.embed_missing": "workers.encoders:embed_missing",
     "encoders.pretrain": "workers.continuing:pretrain",
     "maps.extend": "workers.maps:extend",
+    "fields.cut": "workers.fields:cut_cell",
     "maps.lay_out": "workers.maps:lay_out",
     "reports.classify": "workers.reports:classify",
     "slides.delete_originals": "workers.retention:delete_originals",

@@ -23,6 +23,8 @@ from workers.runner import Task
 from workers.slide_files import KeptFile, received_file
 
 LISTED_REFUSALS = 1000  # per upload; further ones are only counted
+STRIKES = 2  # a worker can be ended by other causes, so a file is tried alone more than once
+CRASHED = N_("the worker stopped each time it read this file")
 
 
 class OvertakenError(Exception):
@@ -56,12 +58,20 @@ class Cut:
 
 
 @dataclass(frozen=True)
+class InField:
+    """Cells from a part of a field that is stored already."""
+
+    field_id: int
+    cells: Sequence[Found]
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What became of a member: an image or field, the reason why it is refused, or None if it was passed over."""
 
     part_id: int
     member: Member
-    result: Found | Cut | str | None
+    result: Found | Cut | InField | str | None
 
     @property
     def cells(self) -> Sequence[Found]:
@@ -69,7 +79,7 @@ class Outcome:
         match self.result:
             case Found() as found:
                 return [found]
-            case Cut(cells=cells):
+            case Cut(cells=cells) | InField(cells=cells):
                 return cells
         return []
 
@@ -107,6 +117,8 @@ def store(task: Task, upload_id: int, batch: Sequence[Outcome]) -> None:
     The images may be left without rows by a crash in between; the next attempt finds them.
     """
     fields = {cut.field.sha256: cut for outcome in batch if isinstance(cut := outcome.result, Cut)}
+    parts = [part for outcome in batch if isinstance(part := outcome.result, InField)]
+    in_fields = {cell.sha256: part.field_id for part in parts for cell in part.cells}
     images: dict[str, Found] = {}
     for outcome in batch:
         for found in outcome.originals:
@@ -118,14 +130,14 @@ def store(task: Task, upload_id: int, batch: Sequence[Outcome]) -> None:
         lock(session, task.project_id)
         upload = session.get_one(Upload, upload_id, with_for_update=True)
         _advance(session, batch)
-        stored = _add_cells(session, upload, images, fields)
+        stored = _add_cells(session, upload, images, fields, in_fields)
         slide_files.add_originals(session, session.get_one(Slide, upload.slide_id), received)
         slide_files.put_back(files)
         _count(session, upload, batch, stored=stored)
         tell(session, upload, task.project_id)
         done, total = progress(session, upload_id)
     counts = {"done": f"{done:,}", "total": f"{total:,}"}
-    task.progress(done, total, N_("%(done)s of %(total)s files unpacked") % counts)
+    task.progress(done, total, N_("%(done)s of %(total)s files or tiles read") % counts)
 
 
 def _received(task: Task, images: dict[str, Found]) -> dict[str, KeptFile]:
@@ -149,14 +161,16 @@ def _advance(session: Session, batch: Sequence[Outcome]) -> None:
             part.unpacked_at = now()
 
 
-def _add_cells(session: Session, upload: Upload, images: dict[str, Found], fields: dict[str, Cut]) -> int:
+def _add_cells(
+    session: Session, upload: Upload, images: dict[str, Found], fields: dict[str, Cut], in_fields: dict[str, int]
+) -> int:
     """Make each image a cell of the slide, or a field, unless it is one; queue the embedding of new cells.
 
-    Returns how many cells are new.
+    `in_fields` are the fields of those whose field is stored already. Returns how many cells are new.
     """
     slide = session.get_one(Slide, upload.slide_id)
-    image_ids, created = _add_images(session, images)
-    field_ids = _add_fields(session, slide, image_ids, fields)
+    image_ids, created = add_images(session, images)
+    field_ids = in_fields | _add_fields(session, slide, image_ids, fields)
     rows = [
         {
             "project_id": slide.project_id,
@@ -179,7 +193,7 @@ def _add_cells(session: Session, upload: Upload, images: dict[str, Found], field
     counts = Counter(upload.elsewhere) + Counter(str(slide_id) for slide_id in known.values())
     upload.elsewhere = dict(counts)
     # What is on another slide of the project has been queued with that slide.
-    _queue_embedding(session, slide.project_id, [image_id for image_id in stored if image_id not in known])
+    queue_embedding(session, slide.project_id, [image_id for image_id in stored if image_id not in known])
     return len(stored)
 
 
@@ -199,7 +213,7 @@ def _add_fields(session: Session, slide: Slide, image_ids: dict[str, int], field
     return found
 
 
-def _add_images(session: Session, images: dict[str, Found]) -> tuple[dict[str, int], set[int]]:
+def add_images(session: Session, images: dict[str, Found]) -> tuple[dict[str, int], set[int]]:
     """Return the image id of each sha256, and the ids of those that are new."""
     if not images:
         return {}, set()
@@ -230,7 +244,7 @@ def _on_other_slides(session: Session, slide: Slide, image_ids: Collection[int])
     return {row[0]: row[1] for row in session.execute(query)}
 
 
-def _queue_embedding(session: Session, project_id: int, image_ids: Sequence[int]) -> None:
+def queue_embedding(session: Session, project_id: int, image_ids: Sequence[int]) -> None:
     """Queue embedding by the project's encoder, and by the next one while the project moves to it."""
     project = session.get_one(Project, project_id)
     for encoder_id in (project.encoder_id, project.next_encoder_id):

@@ -5,14 +5,10 @@ is one transaction with everything it changes, the place to go on from included.
 most one batch, and nothing is counted twice.
 """
 
-import hashlib
-import io
 import os
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -22,30 +18,26 @@ import PIL.Image
 from sqlalchemy import select
 
 from app.db import reading
-from app.language import N_
 from app.models import Job, Project, Scanner, Slide, Upload, UploadPart
 from app.slides.pseudonyms import kept_member_name
 from app.storage import get_storage
-from workers import slide_rows
+from workers import slide_rows, whole_slides
 from workers.archives import Member, read_members
-from workers.ml.fields import cells_of, diameter_of, field_of
-from workers.ml.images import FORMATS, BadImage, Pixels, check
+from workers.examining import Result, centred, cut, examine
+from workers.ml.field_files import is_slide
 from workers.runner import Task
-from workers.slide_rows import Cut, Found, Outcome, OvertakenError
+from workers.slide_rows import CRASHED, STRIKES, Outcome, OvertakenError
 
 THREADS: Final = max(2, min(4, os.cpu_count() or 1))
 BATCH: Final = 200  # images per transaction
 AHEAD: Final = 200  # images read before they are stored, so that the threads have work while the disk is flushed
 HELD_BYTES: Final = 32_000_000  # of files held ahead, and of files in one batch
-LARGE: Final = 4_000_000  # pixels; larger images are decoded one at a time, to bound memory
 PARTS: Final = 500  # read from the database at a time
-STRIKES: Final = 2  # a worker can be ended by other causes, so a file is tried alone more than once
-CRASHED: Final = N_("the worker stopped each time it read this file")
 
-Result = Found | Cut | str | None
+LOOKS: Final = {"field": cut, "off_centre": centred}
+
 Examine = Callable[[Member], Result]
 
-_one_large = threading.Lock()
 # Pillow would give the memory of each image back to the system and ask for it again, which costs as much as decoding.
 PIL.Image.core.set_blocks_max(8)  # type: ignore[attr-defined]  # documented under "Block Allocator"
 
@@ -61,15 +53,31 @@ def unpack(task: Task) -> None:
         careful = session.get_one(Job, task.job_id).attempts > 1
         upload = session.get_one(Upload, upload_id)
         um_per_px = session.scalar(select(Scanner.um_per_px).join(Slide).where(Slide.id == upload.slide_id))
-    examine = partial(_cut, um_per_px=um_per_px) if upload.kind == "field" else _examine
     slide_rows.begin(task, upload_id)
-    while not _unpack_open_parts(task, upload_id, examine, careful=careful):
+    look = examine if upload.kind == "cells" else partial(LOOKS[upload.kind], um_per_px=um_per_px)
+    while not (
+        _unpack_open_slides(task, upload, um_per_px, careful=careful)
+        and _unpack_open_parts(task, upload_id, look, careful=careful)
+    ):
         careful = False
     slide_rows.finish(task, upload_id)
 
 
-def _unpack_open_parts(task: Task, upload_id: int, examine: Examine, *, careful: bool) -> bool:
+def _unpack_open_slides(task: Task, upload: Upload, um_per_px: float | None, *, careful: bool) -> bool:
     """Return False where another job of the same upload was faster, and what is open has to be looked up again."""
+    if upload.kind != "field":
+        return True
+    try:
+        for part in _open_parts(upload.id):
+            if is_slide(get_storage().local_path(f"uploads/{part.sha256}")):
+                whole_slides.unpack(task, part, um_per_px, careful=careful)
+    except OvertakenError:
+        return False
+    return True
+
+
+def _unpack_open_parts(task: Task, upload_id: int, examine: Examine, *, careful: bool) -> bool:
+    """The same for single images and ZIPs."""
     members = _open_members(upload_id)
     with ThreadPoolExecutor(THREADS, "decode") as pool:
         try:
@@ -89,10 +97,17 @@ def _unpack_open_parts(task: Task, upload_id: int, examine: Examine, *, careful:
 
 def _open_members(upload_id: int) -> Iterator[tuple[UploadPart, Member]]:
     """Read all members of the parts not unpacked yet, one after the other."""
-    last = 0
     with reading() as session:
         project = select(Project).join(Slide).join(Upload).where(Upload.id == upload_id)
         nameless = session.scalars(project).one().accession_key is not None
+    for part in _open_parts(upload_id):
+        with get_storage().open(f"uploads/{part.sha256}") as file:
+            for member in read_members(part.name, file, part.size, part.next_member):
+                yield part, _nameless(part, member) if nameless else member
+
+
+def _open_parts(upload_id: int) -> Iterator[UploadPart]:
+    last = 0
     mine = (UploadPart.upload_id == upload_id) & UploadPart.unpacked_at.is_(None)
     while True:
         with reading() as session:
@@ -100,10 +115,7 @@ def _open_members(upload_id: int) -> Iterator[tuple[UploadPart, Member]]:
             parts = session.scalars(query).all()
         if not parts:
             return
-        for part in parts:
-            with get_storage().open(f"uploads/{part.sha256}") as file:
-                for member in read_members(part.name, file, part.size, part.next_member):
-                    yield part, _nameless(part, member) if nameless else member
+        yield from parts
         last = parts[-1].id
 
 
@@ -150,56 +162,3 @@ def _batches(outcomes: Iterator[Outcome]) -> Iterator[list[Outcome]]:
             batch, held = [], 0
     if batch:
         yield batch
-
-
-def _examine(member: Member) -> Result:
-    """Check that a member is an image by decoding it, and store its thumbnail; a text is the reason of a refusal."""
-    if member.data is None:
-        return member.reason
-    try:
-        with _one_large if _pixels(member.data) > LARGE else nullcontext():
-            return _kept(member.data, member.name)
-    except BadImage as error:
-        return error.reason
-
-
-def _cut(member: Member, um_per_px: float | None) -> Result:
-    """Check that a member is a field and cut out its cells; without a scale, red cells tell it."""
-    if member.data is None:
-        return member.reason
-    try:
-        with _one_large if _pixels(member.data) > LARGE else nullcontext():
-            image = _kept(member.data, member.name)
-            field = field_of(member.data, um_per_px)
-            diameter = diameter_of(field)
-            cells = [
-                replace(_kept(_png(pixels), f"{member.name} {number}"), box=box.corners)
-                for number, (box, pixels) in enumerate(cells_of(field, diameter), 1)
-            ]
-    except BadImage as error:
-        return error.reason
-    return Cut(image, diameter, cells)
-
-
-def _kept(data: bytes, name: str) -> Found:
-    """Store the thumbnail of an image and return its pixels without what was written beside them. Raises BadImage."""
-    image = check(data)
-    sha256 = hashlib.sha256(image.clean).hexdigest()
-    get_storage().write(f"thumbnails/{sha256}", image.thumbnail)
-    received = data if image.clean != data else None
-    return Found(image.clean, name, sha256, image.format, image.width, image.height, received=received)
-
-
-def _png(pixels: Pixels) -> bytes:
-    buffer = io.BytesIO()
-    PIL.Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()
-
-
-def _pixels(data: bytes) -> int:
-    """Return how many pixels the header of an image announces; 0 if it cannot be read, which `check` then explains."""
-    try:
-        with PIL.Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            return image.width * image.height
-    except Exception:  # noqa: BLE001 - Pillow raises nearly every type on hostile headers
-        return 0

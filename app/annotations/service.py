@@ -109,7 +109,9 @@ def _class_ids(session: Session, project: Project, items: Sequence[LabelItem]) -
 
 def _cells(session: Session, project: Project, items: Sequence[LabelItem]) -> dict[int, Any]:
     wanted = {item.cell_id for item in items}
-    query = select(Cell.id, Cell.class_id, Cell.annotation_id).where(Cell.id.in_(wanted), Cell.project_id == project.id)
+    query = select(Cell.id, Cell.class_id, Cell.annotation_id).where(
+        Cell.id.in_(wanted), Cell.project_id == project.id, ~Cell.removed
+    )
     cells = {row.id: row for row in session.execute(query)}
     if unknown := sorted(wanted - cells.keys()):
         raise NotFound(_("cell_id: this project has no cell %(unknown)s.", unknown=", ".join(map(str, unknown[:10]))))
@@ -127,9 +129,10 @@ def store(
 ) -> int:
     """Add annotations, put them in force, and queue a refit; returns the id of the newest.
 
-    Rows hold columns of annotations. Where these are mere notes, `in_force` names the annotations that come into force
-    instead, None for none.
+    Rows hold columns of annotations, and whether the cell is `removed` by them. Where these are mere notes, `in_force`
+    names the annotations that come into force instead, None for none.
     """
+    removed = [row.pop("removed", False) for row in rows]
     shared = {
         "project_id": act.project.id,
         "user_id": act.by.id,
@@ -143,8 +146,8 @@ def store(
     session.execute(
         update(Cell),
         [
-            {"id": row["cell_id"], "class_id": row["class_id"], "annotation_id": annotation_id}
-            for row, annotation_id in zip(rows, ids if in_force is None else in_force, strict=True)
+            {"id": row["cell_id"], "class_id": row["class_id"], "annotation_id": annotation_id, "removed": gone}
+            for row, annotation_id, gone in zip(rows, ids if in_force is None else in_force, removed, strict=True)
         ],
     )
     jobs.fit_classifier(session, act.project.id)

@@ -27,6 +27,7 @@ def audited(project: Project, columns: Columns, rows: Rows | None = None) -> Mas
     if not project.audit_share:
         return np.zeros(len(cell_ids), bool)
     mask: Mask = drawn(cell_ids, project.audit_share, "audit") & (columns.class_ids[chosen] == 0)
+    mask &= ~columns.removed[chosen]
     return mask
 
 

@@ -65,7 +65,7 @@ def _annotations(session: Session, project_id: int, action: str, after: int) -> 
     earlier = aliased(Annotation)
     query = (
         select(
-            Annotation.id, Annotation.cell_id, Annotation.class_id, Annotation.before_id,
+            Annotation.id, Annotation.cell_id, Annotation.class_id, Annotation.before_id, Annotation.source,
             earlier.class_id.label("earlier_class_id"), Cell.annotation_id.label("in_force"),
         )
         .join(Cell, Cell.id == Annotation.cell_id)
@@ -84,7 +84,8 @@ def _changes(rows: Sequence[Any], source: str) -> tuple[list[dict[str, Any]], li
         left, wanted = (row.before_id, row.id) if source == "redo" else (row.id, row.before_id)
         if row.in_force == left:
             class_id = row.class_id if source == "redo" else row.earlier_class_id
-            notes.append({"cell_id": row.cell_id, "class_id": class_id, "before_id": row.in_force})
+            removed = row.source == ("removed" if source == "redo" else "added")
+            notes.append({"cell_id": row.cell_id, "class_id": class_id, "before_id": row.in_force, "removed": removed})
             in_force.append(wanted)
     return notes, in_force
 

@@ -57,12 +57,13 @@ def cell_item(cell: Cell, image: Image, code: str | None) -> CellItem:
 
 @router.get("/slides/{slide_id}/cells", summary="List the cells of a slide")
 def index(slide: ViewableSlide, session: SessionDep, paging: PagingQuery) -> Page[CellItem]:
-    """List cells in the order they were stored. Predictions are listed by the project's predictions."""
+    """List cells in the order they were stored, but for those removed by hand. See the project's predictions for
+    what they are predicted to be."""
     query = (
         select(Cell.id, Cell, Image, CellClass.code)
         .join(Image, Image.id == Cell.image_id)
         .outerjoin(CellClass, CellClass.id == Cell.class_id)
-        .where(Cell.slide_id == slide.id)
+        .where(Cell.slide_id == slide.id, ~Cell.removed)
     )
     rows, next_cursor = rows_of_page(session, query, Cell.id, paging)
     return Page(items=[cell_item(row.Cell, row.Image, row.code) for row in rows], next_cursor=next_cursor)

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from app.models import Annotation, Cell
 
+CHANGING = ("class_ids", "user_ids", "unseen", "removed")
 FETCH = 100_000  # rows read from the database at a time
 
 Ids = npt.NDArray[np.int64]
@@ -26,7 +27,7 @@ class Columns:
     """Columns of equal length n, a row per cell in the order of cell ids. A `class_ids` of 0 means no label.
 
     `unseen` tells labels that a review gave to cells nobody looked at one by one, `user_ids` who gave each label, 0
-    where nobody is known.
+    where nobody is known, `removed` cells that are no part of their slide any more.
     """
 
     cell_ids: Ids
@@ -36,6 +37,7 @@ class Columns:
     class_ids: SmallIds
     user_ids: SmallIds
     unseen: npt.NDArray[np.bool_]
+    removed: npt.NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.cell_ids)
@@ -49,7 +51,7 @@ class Columns:
         return np.where(self.cell_ids[place] == wanted, place, -1)
 
 
-_NOTHING = Columns(*(np.empty(0, np.int64),) * 2, *(np.empty(0, np.int32),) * 4, np.empty(0, bool))
+_NOTHING = Columns(*(np.empty(0, np.int64),) * 2, *(np.empty(0, np.int32),) * 4, *(np.empty(0, bool),) * 2)
 
 
 class CellIndex:
@@ -80,7 +82,9 @@ class CellIndex:
         newest = int(self._columns.cell_ids[-1]) if len(self._columns) else 0
         class_id = func.coalesce(Cell.class_id, 0)
         query = (
-            select(Cell.id, Cell.image_id, Cell.slide_id, Cell.scanner_id, class_id, literal(0), literal(0))
+            select(
+                Cell.id, Cell.image_id, Cell.slide_id, Cell.scanner_id, class_id, literal(0), literal(0), Cell.removed
+            )
             .where(Cell.project_id == self.project_id, Cell.id > newest)
             .order_by(Cell.id)
         )
@@ -106,15 +110,16 @@ class CellIndex:
                 func.coalesce(Cell.class_id, 0),
                 func.coalesce(Annotation.user_id, 0),
                 func.coalesce(Annotation.source == "reviewed", False),
+                Cell.removed,
             )
             .outerjoin(Annotation, Annotation.id == Cell.annotation_id)
             .where(Cell.id.in_(changed))
         )
-        rows = np.array([tuple(row) for row in session.execute(query)], np.int64).reshape(-1, 4)
+        rows = np.array([tuple(row) for row in session.execute(query)], np.int64).reshape(-1, 5)
         places = self._columns.places(rows[:, 0])
         rows, places = rows[places >= 0], places[places >= 0]
         # Copies: somebody may be filtering by the old ones.
-        changed_columns = {name: getattr(self._columns, name).copy() for name in ("class_ids", "user_ids", "unseen")}
+        changed_columns = {name: getattr(self._columns, name).copy() for name in CHANGING}
         for column, values in zip(changed_columns.values(), rows.T[1:], strict=True):
             column[places] = values
         self._columns = replace(self._columns, **changed_columns)

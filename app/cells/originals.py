@@ -22,7 +22,11 @@ def originals_deleted(session: Session, cell: Cell) -> bool:
 
 def lost(session: Session, cell_id: int) -> AppError:
     """Return why a file of a cell is not there: its time was over, or it is missing."""
-    slide = session.scalars(select(Slide).join(Cell, Cell.slide_id == Slide.id).where(Cell.id == cell_id)).one()
+    return missing(session.scalars(select(Slide).join(Cell, Cell.slide_id == Slide.id).where(Cell.id == cell_id)).one())
+
+
+def missing(slide: Slide) -> AppError:
+    """Return why a file of a slide is not there."""
     if slide.originals_deleted_at is None:
         return NotFound(_("The stored file of this image is missing."))
     return Gone(

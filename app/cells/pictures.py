@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 
 import PIL.Image
+from openslide import OpenSlide
 
 from app.models import Image
 from app.storage import get_storage
@@ -35,7 +36,7 @@ def thumbnail(image: Image) -> bytes:
         data = b""
     if not data.endswith(END_OF_JPEG):  # a power cut can leave an empty or half a file
         storage.delete(key)
-        picture = _decoded(image, THUMBNAIL)
+        picture = decoded(image, THUMBNAIL)
         data = _encode(picture.reduce(max(1, max(picture.size) // THUMBNAIL)), "JPEG", 82)
         storage.write(key, data)
     return data
@@ -43,7 +44,7 @@ def thumbnail(image: Image) -> bytes:
 
 def full_size(image: Image) -> tuple[bytes, str]:
     """Return the picture, at most LONGEST pixels a side, and its media type. Raises FileNotFoundError."""
-    picture = _decoded(image, LONGEST)
+    picture = decoded(image, LONGEST)
     picture.thumbnail((LONGEST, LONGEST), PIL.Image.Resampling.BILINEAR)
     if image.format != "JPEG" and image.width * image.height <= LOSSLESS_PIXELS:
         return _encode(picture, "PNG"), "image/png"
@@ -55,16 +56,19 @@ def surroundings(field: Image, box: Sequence[int], side: float) -> bytes:
 
     Raises FileNotFoundError.
     """
-    picture = _decoded(field, max(field.width, field.height))
     x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
     left, top = max(0, round(x - side / 2)), max(0, round(y - side / 2))
-    right, bottom = min(picture.width, round(x + side / 2)), min(picture.height, round(y + side / 2))
-    part = picture.crop((left, top, right, bottom))
+    right, bottom = min(field.width, round(x + side / 2)), min(field.height, round(y + side / 2))
+    if field.format == "TIFF":  # a whole slide
+        with OpenSlide(get_storage().local_path(f"images/{field.sha256}")) as slide:
+            part = slide.read_region((left, top), 0, (right - left, bottom - top)).convert("RGB")
+    else:
+        part = decoded(field, max(field.width, field.height)).crop((left, top, right, bottom))
     part.thumbnail((LONGEST // 2, LONGEST // 2), PIL.Image.Resampling.BILINEAR)
     return _encode(part, "JPEG", 88)
 
 
-def _decoded(image: Image, least: int) -> PIL.Image.Image:
+def decoded(image: Image, least: int) -> PIL.Image.Image:
     """Decode an original to 8-bit RGB; a JPEG perhaps already smaller, but not below `least` pixels a side."""
     with _one_large if image.width * image.height > LARGE_PIXELS else nullcontext():
         data = get_storage().read(f"images/{image.sha256}")

@@ -7,10 +7,11 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import Base, UtcDateTime
 
-SOURCES = ("label", "accepted", "reviewed", "kept", "review", "undo", "redo", "import")
+SOURCES = ("label", "accepted", "reviewed", "kept", "review", "added", "removed", "undo", "redo", "import")
 """`accepted`: a prediction somebody saw and let stand; `reviewed`: let stand unseen, after a look at others like it;
-`kept`: given again after others contradicted it; `review`: in the review of a slide's report; `undo`, `redo`: a note
-that an action was taken back or done again."""
+`kept`: given again after others contradicted it; `review`: in the review of a slide's report; `added`, `removed`: the
+box of the cell in its field was drawn or taken away by hand; `undo`, `redo`: a note that an action was taken back or
+done again."""
 
 
 class Annotation(Base):

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import JSON, ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy import JSON, ForeignKey, Index, UniqueConstraint, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import Base, UtcDateTime
@@ -58,7 +58,8 @@ class Field(Base):
 class Cell(Base):
     """One single-cell image of a slide, with its annotation in force and its class (None where there is none).
 
-    If it was cut, it knows its field and `box` in it: left, top, right, bottom in pixels.
+    If it was cut, it knows its field and `box` in it: left, top, right, bottom in pixels. `removed` by hand, it is no
+    part of its slide any more, and only undoing that shows it again (app/annotations).
     """
 
     __tablename__ = "cell"
@@ -87,4 +88,5 @@ class Cell(Base):
     class_id: Mapped[int | None] = mapped_column(ForeignKey("cell_class.id"))
     # No foreign key: it would close a circle with annotation.cell_id.
     annotation_id: Mapped[int | None]
+    removed: Mapped[bool] = mapped_column(default=False, server_default=false())
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)

@@ -46,7 +46,7 @@ class SlideState(Base):
 class Upload(Base):
     """One act of uploading: the files a person chose or a client sent together.
 
-    `kind` is what its images show: one cell each, or fields from which cells are cut; then `images`, `stored` and
+    `kind` is what its images show: one cell each, or what cells are cut from; then `images`, `stored` and
     `duplicates` count these cells. `expected_*` is what the sender announced, `received_*` what arrived, and the rest
     what became of the images:
     every image ends as stored, duplicate or refused. It is finished when all parts are unpacked and the sender
@@ -59,7 +59,7 @@ class Upload(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     slide_id: Mapped[int] = mapped_column(ForeignKey("slide.id"), index=True)
     user_id: Mapped[int | None] = mapped_column(ForeignKey("user.id"))
-    kind: Mapped[str] = mapped_column(default="cells", server_default="cells")  # "cells", "field"
+    kind: Mapped[str] = mapped_column(default="cells", server_default="cells")  # "cells", "field", "off_centre"
     resumable_name: Mapped[str | None]
     expected_files: Mapped[int | None]
     expected_bytes: Mapped[int | None] = mapped_column(BigInteger)
@@ -82,7 +82,7 @@ class UploadPart(Base):
 
     `members` is how many files it holds, known once it was opened (1 unless it is a ZIP), and `next_member` where
     unpacking goes on. `trying` is the member a worker took by itself after a crash, `strikes` how often: if workers
-    keep ending with it in hand, it is refused.
+    keep ending with it in hand, it is refused. The members of a whole slide are its tiles, `field_id` the field of it.
     """
 
     __tablename__ = "upload_part"
@@ -106,6 +106,7 @@ class UploadPart(Base):
     next_member: Mapped[int] = mapped_column(default=0)
     trying: Mapped[int | None]
     strikes: Mapped[int] = mapped_column(default=0)
+    field_id: Mapped[int | None]
     unpacked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 

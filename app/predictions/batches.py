@@ -64,7 +64,7 @@ def next_batch(session: Session, project: Project, user: User, place: Place) -> 
     lock(session, project.id)
     columns = columns_of(session, project.id)
     here = place.holds(columns)
-    unlabelled = here & (columns.class_ids == 0) & ~audited(project, columns)
+    unlabelled = here & (columns.class_ids == 0) & ~columns.removed & ~audited(project, columns)
     if not unlabelled.any() and place.query:
         raise Conflict(_("No cell of this scanner or slide waits for a label."))
     if not unlabelled.any():

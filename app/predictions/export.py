@@ -31,7 +31,7 @@ def rows(project_id: int, classifier: Classifier, table: ScoreTable) -> Iterator
         .join(Image, Image.id == Cell.image_id)
         .outerjoin(CellClass, CellClass.id == Cell.class_id)
         .outerjoin(Annotation, Annotation.id == Cell.annotation_id)
-        .where(Cell.project_id == project_id)
+        .where(Cell.project_id == project_id, ~Cell.removed)
     )  # fmt: skip
     for row in in_pages(query, Cell.id):
         scores = _scores(classifier, table, row.id)

@@ -185,7 +185,7 @@ def _places(columns: Columns, batch: Batch) -> Keys:
 def passing(facts: Facts, classes: dict[str, CellClass], filters: GridFilters) -> npt.NDArray[np.bool_]:
     """Return which rows pass all filters (n,)."""
     columns, table, classifier = facts.columns, facts.table, facts.classifier
-    mask = np.ones(len(columns), bool) if facts.places is None else np.isfinite(facts.places)
+    mask = ~columns.removed if facts.places is None else np.isfinite(facts.places) & ~columns.removed
     if filters.class_:
         mask &= (columns.class_ids == _known(classes, filters.class_, "class").id) & ~facts.awaiting
     if filters.labelled:

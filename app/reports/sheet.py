@@ -97,7 +97,7 @@ def sheet_of(session: Session, slide_id: int, source: Source, kinds: Sequence[Ki
     query = select(Cell.id, Image.sha256 if ordered else literal("").label("sha256"), Cell.class_id)
     if ordered:
         query = query.join(Image, Image.id == Cell.image_id).order_by(Image.sha256)
-    rows = session.execute(query.where(Cell.slide_id == slide_id)).all()
+    rows = session.execute(query.where(Cell.slide_id == slide_id, ~Cell.removed)).all()
     column, probability, novelty = _found(source.table, np.array([row.id for row in rows], np.int64))
     index = {kind.code: at for at, kind in enumerate(kinds)}
     guessed = np.array([*(index.get(code, NONE) for code in source.classifier.classes), NONE], np.int64)[column]

@@ -128,9 +128,10 @@ FORM = {
         },
         "kind": {
             "type": "string",
-            "enum": ["cells", "field"],
+            "enum": ["cells", "field", "off_centre"],
             "default": "cells",
-            "description": "What the images show: one cell each, or a field of the smear, from which cells are cut.",
+            "description": "What the images show: one cell each, a field of the smear, from which cells are cut, or "
+            "one cell that is off-centre or small, which is cut out.",
         },
     },
 }

@@ -20,8 +20,9 @@ MOST_MARKS = 1000  # files asked about in one request
 MOST_FIELD_BYTES = 64 * 1024  # of a field that is no file
 
 
-Kind = Literal["cells", "field"]
-"""What images show: one cell each, or a field of the smear from which cells are cut."""
+Kind = Literal["cells", "field", "off_centre"]
+"""What images show: one cell each, a field of the smear from which cells are cut, or one cell that is off-centre or
+small, which is cut out."""
 
 Accession = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64), AfterValidator(printable)
@@ -88,5 +89,5 @@ async def kind_of(request: Request) -> str:
     """Return what the images of a multipart body show. Raises Invalid."""
     kind = (await request.form()).get("kind", "cells")
     if kind not in get_args(Kind):
-        raise Invalid(_('kind: must be "cells" or "field".'))
+        raise Invalid(_('kind: must be "cells", "field" or "off_centre".'))
     return str(kind)

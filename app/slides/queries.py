@@ -8,13 +8,29 @@ from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session
 
 from app.db import now
-from app.models import Cell, Embedding, Job, Project, Refusal, Scanner, Slide, SlideState, Upload, UploadPart, User
+from app.language import N_
+from app.models import (
+    Cell,
+    Embedding,
+    Field,
+    Image,
+    Job,
+    Project,
+    Refusal,
+    Scanner,
+    Slide,
+    SlideState,
+    Upload,
+    UploadPart,
+    User,
+)
 
 PAGE = 100  # slides
 SHOWN_UPLOADS = 20
 SHOWN_REFUSALS = 20  # on the page of the slide; the rest has a page of its own
 # A browser gives a sign of life every 20 s, a hidden tab at least once a minute.
 SILENCE = timedelta(seconds=150)
+READING = N_("Reading the slide")  # the message of a job that looks into a whole slide
 
 
 @dataclass(frozen=True)
@@ -39,6 +55,7 @@ class UploadView:
     refusals: Sequence[Refusal]
     elsewhere: Sequence[tuple[Slide, int]]
     problem: str  # why it failed
+    reading: Job | None  # reads a whole slide before it can be searched
 
 
 @dataclass(frozen=True)
@@ -68,7 +85,7 @@ def page(session: Session, project: Project, before: int | None) -> list[SlideRo
 def _counts(session: Session, slide_ids: Sequence[int]) -> dict[int, tuple[int, int]]:
     query = (
         select(Cell.slide_id, func.count(), func.count(Cell.class_id))
-        .where(Cell.slide_id.in_(slide_ids))
+        .where(Cell.slide_id.in_(slide_ids), ~Cell.removed)
         .group_by(Cell.slide_id)
     )
     return {slide_id: (cells, labelled) for slide_id, cells, labelled in session.execute(query)}
@@ -86,9 +103,16 @@ def counts(session: Session, project: Project, slide: Slide) -> Counts:
         select(func.count(), func.count(Cell.class_id), func.count(Embedding.id))
         .select_from(Cell)
         .join(Embedding, seen, isouter=True)
-        .where(Cell.slide_id == slide.id)
+        .where(Cell.slide_id == slide.id, ~Cell.removed)
     )
     return Counts(*session.execute(query).one())
+
+
+def fields_of(session: Session, slide: Slide) -> Sequence[tuple[Field, Image, int]]:
+    """Return the fields of a slide, their images, and how many cells each has."""
+    count = select(func.count()).where(Cell.field_id == Field.id, ~Cell.removed).scalar_subquery()
+    query = select(Field, Image, count).join(Image, Image.id == Field.image_id).where(Field.slide_id == slide.id)
+    return [(row[0], row[1], row[2]) for row in session.execute(query.order_by(Field.id))]
 
 
 def uploads(session: Session, slide: Slide) -> list[UploadView]:
@@ -115,6 +139,7 @@ def _view(session: Session, upload: Upload, sender: str | None) -> UploadView:
         refusals(session, upload, SHOWN_REFUSALS),
         _elsewhere(session, upload),
         dead.message if dead else "",
+        _reading(session, upload),
     )
 
 
@@ -123,6 +148,11 @@ def dead_job(session: Session, upload_id: int) -> Job | None:
     mine = Job.dedupe_key == f"unpack:{upload_id}"
     job = session.scalar(select(Job).where(mine).order_by(Job.id.desc()).limit(1))
     return job if job and job.state == "dead" else None
+
+
+def _reading(session: Session, upload: Upload) -> Job | None:
+    mine = (Job.dedupe_key == f"unpack:{upload.id}") & (Job.state == "running") & (Job.message == READING)
+    return None if upload.finished_at else session.scalar(select(Job).where(mine).limit(1))
 
 
 def progress(session: Session, upload_id: int) -> tuple[int, int]:

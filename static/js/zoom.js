@@ -128,6 +128,8 @@ export class Zoom {
     const { field } = this.tile.dataset;
     const figure = this.dialog.querySelector("#zoom-field");
     figure.hidden = !field;
-    if (field) figure.querySelector("img").src = field;
+    if (!field) return;
+    figure.querySelector("img").src = field;
+    figure.querySelector("#zoom-place").href = `/cells/${cellId(this.tile)}/place`;
   }
 }

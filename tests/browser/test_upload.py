@@ -57,6 +57,51 @@ def test_cells_of_a_field_are_seen_in_it(page: Page, maria: Browser, look: Look,
     expect(around).to_be_visible()
     until(lambda: around.evaluate("image => image.naturalWidth") > 400, SECONDS, "the field is not shown")
     look(page, "zoom-field")
+    page.locator("#zoom-place").click()
+    boxes_are_corrected_by_keys(page, look)
+    boxes_are_corrected_by_pointer(page)
+
+
+def boxes_are_corrected_by_keys(page: Page, look: Look) -> None:
+    """Draw and remove boxes of the field that is open, with a cell of it chosen."""
+    count, chosen = page.locator("#box-count"), page.locator("#chosen-title")
+    expect(chosen).to_have_text(re.compile("Cell [1-6] of 6"))
+    expect(page.locator(".box.is-chosen")).to_have_count(1)
+    look(page, "field")
+    page.keyboard.press("Home")
+    expect(chosen).to_have_text("Cell 1 of 6")
+    page.keyboard.press("Shift+F")
+    page.keyboard.press("Shift+B")
+    expect(page.locator("#draft")).to_be_visible()
+    for key in ("ArrowRight", "ArrowDown", "Shift+ArrowRight"):
+        page.keyboard.press(key)
+    look(page, "field-drawing")
+    page.keyboard.press("Enter")
+    expect(count).to_have_text("7 cells", timeout=SECONDS * 1000)
+    page.keyboard.press("Delete")
+    expect(count).to_have_text("6 cells")
+    page.keyboard.press("Control+z")
+    expect(count).to_have_text("7 cells")
+    page.keyboard.press("Control+z")
+    expect(count).to_have_text("6 cells")
+
+
+def boxes_are_corrected_by_pointer(page: Page) -> None:
+    """Label a cell and draw its box larger; the label stays with it."""
+    page.locator(".box").first.click()
+    page.get_by_role("button", name="LYT").click()
+    expect(page.locator("#chosen-label")).to_have_text("LYT, labelled")
+    page.get_by_role("button", name="Adjust").click()
+    corner = page.locator(".handle").last.bounding_box()
+    assert corner
+    page.mouse.move(corner["x"] + 5, corner["y"] + 5)
+    page.mouse.down()
+    page.mouse.move(corner["x"] + 45, corner["y"] + 25, steps=4)
+    page.mouse.up()
+    page.get_by_role("button", name="Save the box").click()
+    expect(page.locator(".box.is-pending")).to_have_count(0, timeout=SECONDS * 1000)
+    expect(page.locator(".box:not(.is-predicted)")).to_have_count(1, timeout=SECONDS * 1000)
+    expect(page.locator("#box-count")).to_have_text("6 cells")
 
 
 def new_slide(maria: Browser, name: str = "Lab") -> str:

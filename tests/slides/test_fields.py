@@ -98,3 +98,28 @@ def test_the_form_of_a_browser_without_scripts_takes_fields(
     assert answer.status_code in (200, 303)
     work()
     assert len(cell_names(slide)) == 4
+
+
+def test_a_cell_that_is_off_centre_is_cut_out_and_knows_where_it_was(
+    browser: TestClient, slide: Slide, work: Callable[[], int]
+) -> None:
+    corner = render_cell("NGS", "A", 3)[120:, 130:]  # its cell lies in the upper left
+    blank = np.full((200, 200, 3), 240, np.uint8)
+    files = []
+    for name, pixels in (("corner.png", corner), ("blank.png", blank)):
+        buffer = io.BytesIO()
+        PIL.Image.fromarray(pixels).save(buffer, "PNG")
+        files.append((name, buffer.getvalue()))
+    first = upload(browser, slide, files, "off_centre")
+    work()
+    assert counts(first) == (1, 0, 1)
+    assert refused(first) == {"blank.png": "no nucleated cell was found in it"}
+    with reading() as session:
+        cell = session.scalars(select(Cell)).one()
+    assert cell.name == "corner.png"
+    assert cell.box is not None
+    middle = ((cell.box[0] + cell.box[2]) / 2, (cell.box[1] + cell.box[3]) / 2)
+    assert middle == pytest.approx((SIDE / 2 - 130, SIDE / 2 - 120), abs=25)
+    image = browser.get(f"/cells/{cell.id}/image")
+    with PIL.Image.open(io.BytesIO(image.content)) as picture_of:
+        assert picture_of.width == picture_of.height  # centred: what lies beyond the edge is glass

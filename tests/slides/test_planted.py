@@ -14,15 +14,17 @@ from sqlalchemy import select
 
 from app.db import reading, transaction
 from app.main import app
-from app.models import Cell, CellClass, Classifier, Job, Original, Project, Report, Slide, Upload, User
+from app.models import Cell, CellClass, Classifier, Field, Job, Original, Project, Report, Slide, Upload, User
 from app.projects import live
 from tests import factories
 from tests.kept import everything_kept
 from tests.ml.test_clean import COMPRESSED, FILES, SECRET, exif, noise
 from tests.routes import in_path, served
 from tests.slides.test_fields import field_of
+from tests.slides.test_whole_slides import slide_file
 from tests.slides.uploading import counts, upload, zipped
 
+TILE = {"level": [0], "column": [0], "row": [0]}
 DIFFERENT = 10  # the two in the ZIP are sent by themselves too; TIFF, LZW and BMP have the same pixels
 SIGNS = (SECRET.encode(), COMPRESSED, SECRET.encode("utf-16-le"), SECRET.replace(" ", "%20").encode())
 
@@ -53,11 +55,19 @@ def planted_field() -> bytes:
 
 def ids(project: Project) -> dict[str, list[object]]:
     """What fills the addresses of pages and endpoints, by the names they use."""
-    nouns = {"slide": Slide, "cell": Cell, "upload": Upload, "job": Job, "classifier": Classifier, "report": Report}
+    nouns = {
+        "slide": Slide,
+        "field": Field,
+        "cell": Cell,
+        "upload": Upload,
+        "job": Job,
+        "classifier": Classifier,
+        "report": Report,
+    }
     with reading() as session:
         found = {f"{name}_id": list(session.scalars(select(noun.id))) for name, noun in nouns.items()}
         found["class_id"] = list(session.scalars(select(CellClass.id).where(CellClass.project_id == project.id)))
-    return {**found, "project_id": [project.id], "version": [1], "tag": ["en"]}
+    return {**found, "project_id": [project.id], "version": [1], "tag": ["en"], **TILE}
 
 
 def answers(browser: TestClient, project: Project, under: str = "/") -> Iterator[tuple[str, bytes]]:
@@ -86,13 +96,13 @@ def manager(client: TestClient, sign_in: Callable[[User], TestClient], monkeypat
 def receive(browser: TestClient, slide: Slide, work: Callable[[], int]) -> None:
     """Upload cells and a field by the page, and the same cells by REST."""
     cells = upload(browser, slide, planted())
-    field = upload(browser, slide, [("field.jpg", planted_field())], "field")
+    field = upload(browser, slide, [("field.jpg", planted_field()), ("whole.svs", slide_file(side=900))], "field")
     rest = TestClient(app, headers={"Authorization": f"Bearer {factories.make_token(factories.make_user('manager'))}"})
     sent = rest.post(f"/api/v1/slides/{slide.id}/images", files=[("files", file) for file in planted()])
     work()
     assert counts(cells) == (DIFFERENT, len(FILES) + 2 - DIFFERENT, 2)
     assert counts(sent.json()["upload_id"]) == (0, len(FILES) + 2, 2)
-    assert counts(field)[0] >= 2
+    assert counts(field)[0] >= 6
 
 
 def test_nothing_beside_the_pixels_is_kept_or_served(
@@ -119,7 +129,7 @@ def test_files_kept_as_received_are_served_as_attachments_only(
     with reading() as session:
         kept = {each.image_id: each for each in session.scalars(select(Original))}
         cells = {f"/cells/{cell.id}/original": cell for cell in session.scalars(select(Cell)) if cell.image_id in kept}
-    assert len(kept) == DIFFERENT + 1  # and the field
+    assert len(kept) == DIFFERENT + 2  # and the field and the whole slide
     assert telling(answers(manager, project, "/cells")) == set(cells)
     assert {place.split("/")[1] for place in telling(everything_kept(installation))} == {"originals"}
     answer = manager.get("/cells/1/original")

@@ -9,7 +9,8 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import Progress
 
-from workers.ml.fields import cells_of, diameter_of, open_field
+from workers.ml.field_files import open_field
+from workers.ml.fields import cells_of, diameter_of
 from workers.ml.images import BadImage
 from workers.ml.regions import RED_CELL_UM
 

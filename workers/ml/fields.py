@@ -1,14 +1,13 @@
-"""Read fields and whole slides in tiles, and find their cells with little memory."""
+"""Find the cells of fields and whole slides, tile by tile."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
-import openslide
 
-from workers.ml.images import MAX_PIXELS, BadImage, Pixels, decode
+from workers.ml.field_files import Field
+from workers.ml.images import BadImage, Pixels
 from workers.ml.regions import FRAME, RED_CELL_UM, Box, cut_out, find_cells, red_cell_diameter
 
 TILE: Final = 2048
@@ -16,63 +15,13 @@ LARGEST_CELL: Final = 4
 """Diameters of a red cell that tiles overlap by, so that every cell lies whole in one of them."""
 SAMPLED: Final = 9
 """Tiles from which the size of red cells is estimated."""
+HALF: Final = 0.55
+"""Share of the frame's side that a cell fills which has to tell its scale by itself."""
 TISSUE: Final = 0.02
 """Share of a tile that must differ from its brightest pixels for cells to be looked for in it."""
 
-
-class Field(Protocol):
-    """A picture of part of a smear, of any size."""
-
-    width: int
-    height: int
-    um_per_px: float | None
-
-    def read(self, left: int, top: int, width: int, height: int) -> Pixels:
-        """Return a part of the picture (height, width, 3)."""
-
-
-class _Decoded:
-    def __init__(self, pixels: Pixels, um_per_px: float | None = None) -> None:
-        self.pixels = pixels
-        self.height, self.width = pixels.shape[:2]
-        self.um_per_px = um_per_px
-
-    def read(self, left: int, top: int, width: int, height: int) -> Pixels:
-        return self.pixels[top : top + height, left : left + width]
-
-
-class _Slide:
-    def __init__(self, slide: openslide.OpenSlide) -> None:
-        self.slide = slide
-        self.width, self.height = slide.dimensions
-        found = slide.properties.get(openslide.PROPERTY_NAME_MPP_X)
-        self.um_per_px = float(found) if found else None
-
-    def read(self, left: int, top: int, width: int, height: int) -> Pixels:
-        """Return a part; what the scanner did not scan is white."""
-        part = np.asarray(self.slide.read_region((left, top), 0, (width, height)))
-        return np.where(part[..., 3:] > 0, part[..., :3], np.uint8(255))
-
-
-def open_field(path: Path) -> Field:
-    """Open a picture: what OpenSlide reads (SVS, NDPI, MRXS, DICOM, tiled TIFF) by parts, anything else at once.
-
-    Nothing but pixels and their size is read: labels, macro images and descriptions of a slide stay in its file.
-    Raises BadImage with the reason.
-    """
-    try:
-        if openslide.OpenSlide.detect_format(path):
-            return _Slide(openslide.OpenSlide(path))
-    except openslide.OpenSlideError as error:
-        raise BadImage("damaged: %(error)s", error=error) from error
-    if path.stat().st_size > 4 * MAX_PIXELS:
-        raise BadImage("too large to be read at once, and not a slide in tiles")
-    return field_of(path.read_bytes())
-
-
-def field_of(data: bytes, um_per_px: float | None = None) -> Field:
-    """Decode a picture of at most 50 megapixels. Raises BadImage with the reason."""
-    return _Decoded(decode(data).pixels, um_per_px)
+Tile = tuple[int, int, int, int]
+"""Left, top, width, height in pixels of a field."""
 
 
 def diameter_of(field: Field) -> float:
@@ -99,22 +48,70 @@ def cells_of(
     Cells cut by the edge of the field are left out. `progress` is called with tiles done and tiles in all.
     """
     diameter = diameter or diameter_of(field)
-    overlap, side = round(LARGEST_CELL * diameter), round(FRAME * diameter)
-    tiles = list(_tiles(field, overlap))
-    for number, (left, top, width, height) in enumerate(tiles):
-        pixels = field.read(left, top, width, height)
-        for box in find_cells(pixels, diameter) if _holds_tissue(pixels) else []:
-            placed = replace(
-                box, left=box.left + left, right=box.right + left, top=box.top + top, bottom=box.bottom + top
-            )
-            if not box.cut and _is_own(placed, field, (left, top), overlap):
-                yield placed, cut_out(pixels, box, side)
+    tiles = tiles_of(field, diameter)
+    for number, tile in enumerate(tiles, 1):
+        yield from cells_in(field, diameter, tile)
         if progress is not None:
-            progress(number + 1, len(tiles))
+            progress(number, len(tiles))
 
 
-def _tiles(field: Field, overlap: int) -> Iterator[tuple[int, int, int, int]]:
-    """Yield left, top, width, height of tiles that overlap to the right and below."""
+def tiles_of(field: Field, diameter: float) -> list[Tile]:
+    """Return the tiles in which the cells of a field are looked for, one after the other."""
+    return list(_tiles(field, round(LARGEST_CELL * diameter)))
+
+
+def cells_in(field: Field, diameter: float, tile: Tile) -> list[tuple[Box, Pixels]]:
+    """Return the cells that belong to a tile, as `cells_of` does; each cell of a field belongs to one of its tiles."""
+    left, top, width, height = tile
+    pixels = field.read(left, top, width, height)
+    if not _holds_tissue(pixels):
+        return []
+    overlap, side = round(LARGEST_CELL * diameter), round(FRAME * diameter)
+    found = []
+    for box in find_cells(pixels, diameter):
+        placed = replace(box, left=box.left + left, right=box.right + left, top=box.top + top, bottom=box.bottom + top)
+        if not box.cut and _is_own(placed, field, (left, top), overlap):
+            found.append((placed, cut_out(pixels, box, side)))
+    return found
+
+
+def cell_of(field: Field) -> tuple[float, Box, Pixels]:
+    """Return the cell that an image of a single one shows, wherever and however large it lies in it: the diameter of a
+    red cell in pixels, its box, and its square image as `cells_of` makes them.
+
+    Of several, the largest counts whose middle is nearest to that of the image, by area over distance. Without a scale,
+    red cells tell it, and without enough of them the cell itself: it shall fill HALF of the frame. Raises BadImage.
+    """
+    pixels = field.read(0, 0, field.width, field.height)
+    known = RED_CELL_UM / field.um_per_px if field.um_per_px else red_cell_diameter(pixels)
+    for diameter in [known] if known else [min(pixels.shape[:2]) / across for across in (4, 2.5, 8)]:
+        boxes = find_cells(pixels, diameter)
+        if not boxes:
+            continue
+        box = max(boxes, key=lambda each: _prominence(each, field))
+        if not known:
+            diameter = max(box.right - box.left, box.bottom - box.top) / (HALF * FRAME)
+        return diameter, box, cut_out(pixels, box, round(FRAME * diameter))
+    raise BadImage("no nucleated cell was found in it")
+
+
+def _prominence(box: Box, field: Field) -> float:
+    x, y = box.center
+    far = np.hypot(x - field.width / 2, y - field.height / 2) / max(field.width, field.height)
+    return float((box.right - box.left) * (box.bottom - box.top) / (0.1 + far))
+
+
+def cut_at(field: Field, diameter: float, box: Box) -> Pixels:
+    """Return the square image of a cell at a box, as `cells_of` does of those it finds."""
+    side = round(FRAME * diameter)
+    left, top = (max(0, round(middle - side)) for middle in box.center)
+    width, height = min(2 * side, field.width - left), min(2 * side, field.height - top)
+    placed = replace(box, left=box.left - left, right=box.right - left, top=box.top - top, bottom=box.bottom - top)
+    return cut_out(field.read(left, top, width, height), placed, side)
+
+
+def _tiles(field: Field, overlap: int) -> Iterator[Tile]:
+    """Yield tiles that overlap to the right and below."""
     for top in range(0, field.height, TILE):
         for left in range(0, field.width, TILE):
             yield (
