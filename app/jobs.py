@@ -18,6 +18,7 @@ from app.db import Base, UtcDateTime, after_commit, insert_into, now
 
 QUEUE_OF = {
     "classifiers.fit": "fit",
+    "adaptations.compare": "fit",
     "annotations.accept": "slides",
     "annotations.undo": "slides",
     "slides.delete_originals": "slides",
@@ -133,6 +134,17 @@ def pretrain_key(pretraining_id: int) -> str:
 def fit_classifier(session: Session, project_id: int) -> int:
     """Refit the assist classifier of a project on its present labels and score all its cells."""
     return _add(session, "classifiers.fit", project_id, {}, f"fit:{project_id}")
+
+
+def compare_candidates(session: Session, project_id: int, adaptation_id: int) -> int:
+    """Measure the shift of a scanner, and compare what its labels can be made of."""
+    arguments = {"adaptation_id": adaptation_id}
+    return _add(session, "adaptations.compare", project_id, arguments, compare_key(adaptation_id))
+
+
+def compare_key(adaptation_id: int) -> str:
+    """Return the key of the jobs that compare for an adaptation."""
+    return f"compare:{adaptation_id}"
 
 
 def accept_batch(session: Session, project_id: int, which: dict[str, Any], *, action: str, user_id: int) -> int:

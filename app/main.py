@@ -9,6 +9,8 @@ from fastapi.staticfiles import StaticFiles
 
 from app import messages, rest, rest_docs, security
 from app.accounts import pages as accounts
+from app.adaptations import api as adaptations_api
+from app.adaptations import pages as adaptations
 from app.annotations import api as annotations_api
 from app.annotations import pages as annotations
 from app.annotations import team_pages
@@ -50,6 +52,7 @@ from app.webhooks import api as webhooks_api
 from app.webhooks import pages as webhooks
 
 PAGES = (
+    adaptations,
     accounts,
     projects,
     scanners,
@@ -73,6 +76,7 @@ PAGES = (
     messages,
 )
 APIS = (
+    adaptations_api,
     projects_api,
     classes_api,
     scanners_api,

@@ -9,6 +9,7 @@ from sqlalchemy import select
 from app import jobs
 from app.db import now, transaction
 from app.models import (
+    Adaptation,
     ApiToken,
     Batch,
     Cell,
@@ -58,6 +59,7 @@ def make_everything() -> Everything:
             "run_id": Pretraining(
                 **common, start_encoder_id=project.encoder_id, epochs=1, most_images=256, state="paused"
             ),
+            "adaptation": Adaptation(**common, scanner_id=scanner.id, seed=0, validation=[cell]),
             "upload_id": Upload(
                 slide_id=slide.id, expected_files=1, expected_bytes=3, resumable_name="a.png", created_at=now(),
                 heard_at=now(),

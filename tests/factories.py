@@ -156,6 +156,17 @@ def make_cells(slide: Slide, codes: Sequence[str], *, queue: bool = True) -> lis
     return [cell.id for cell in cells]
 
 
+def copy_cells(cell_ids: Sequence[int], slide: Slide) -> list[int]:
+    """Cells of a slide that show the images of other cells; returns their ids."""
+    with transaction() as session:
+        images = session.scalars(select(Cell.image_id).where(Cell.id.in_(cell_ids)).order_by(Cell.id)).all()
+        common = {"project_id": slide.project_id, "slide_id": slide.id, "scanner_id": slide.scanner_id}
+        cells = [Cell(**common, image_id=image, name="copy.png", created_at=now()) for image in images]
+        session.add_all(cells)
+        session.flush()
+    return [cell.id for cell in cells]
+
+
 def make_token(user: User, scopes: Sequence[str] = ("read", "write")) -> str:
     """The secret of an API token of this person."""
     secret = f"fc_test_{next(numbers)}"

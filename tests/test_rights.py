@@ -81,6 +81,7 @@ GET /projects/{project_id}/slides/{slide_id}
 GET /projects/{project_id}/team
 GET /reports/{report_id}
 GET /reports/{report_id}/{kind}
+GET /scanners/{scanner_id}/adaptation
 GET /slides/{slide_id}/report
 GET /slides/{slide_id}/report/{kind}
 GET /uploads/{upload_id}/refused
@@ -99,6 +100,7 @@ POST /projects/{project_id}/reviews
 POST /projects/{project_id}/second-readings
 POST /projects/{project_id}/slides
 POST /projects/{project_id}/slides/find
+POST /scanners/{scanner_id}/adaptation/validation
 POST /slides/{slide_id}/complete
 POST /slides/{slide_id}/images
 POST /slides/{slide_id}/report/corrections
@@ -157,6 +159,8 @@ POST /webhooks/{webhook_id}
 POST /webhooks/{webhook_id}/delete
 POST /webhooks/{webhook_id}/secret
 POST /webhooks/{webhook_id}/test
+POST /scanners/{scanner_id}/adaptation
+POST /scanners/{scanner_id}/adaptation/comparisons
 """
 OF_SOMEBODY_ELSE = {"POST /account/tokens/{token_id}/revoke"}  # the token of the one of everything is nobody's here
 

@@ -27,7 +27,7 @@ class Material:
     cell_ids: npt.NDArray[np.int64]
     rows: npt.NDArray[np.int64]
     vectors: Vectors
-    free: npt.NDArray[np.bool_]  # which of the n cells nobody has labelled
+    free: npt.NDArray[np.bool_]  # which of the n cells nobody has labelled and no validation set keeps
     labelled: npt.NDArray[np.int64]  # cell ids of X
     y: npt.NDArray[np.str_]
     codes: list[str]  # of all classes of the project, labelled or not
@@ -60,7 +60,11 @@ class Material:
 
 
 def collect(session: Session, project_id: int) -> Material:
-    """Collect labels and embeddings of a project."""
+    """Collect labels and embeddings of a project.
+
+    This is where every fit, its evaluation and the choice of cells to label get theirs, so nothing of a validation set
+    is in it: neither its cells nor others of the same image, not even unlabelled.
+    """
     project = session.get_one(Project, project_id)
     newest = session.scalar(select(func.max(Annotation.id)).where(Annotation.project_id == project_id))
     columns = columns_of(session, project_id)
@@ -77,7 +81,7 @@ def collect(session: Session, project_id: int) -> Material:
         cell_ids=columns.cell_ids[embedded],
         rows=rows[embedded],
         vectors=matrix.vectors,
-        free=columns.class_ids[embedded] == 0,
+        free=((columns.class_ids == 0) & ~columns.frozen)[embedded],
         labelled=columns.cell_ids[labelled],
         y=codes[labelled],
         codes=list(by_id.values()),
@@ -89,7 +93,7 @@ def collect(session: Session, project_id: int) -> Material:
 def _codes(by_id: dict[int, str], columns: Columns, embedded: npt.NDArray[np.bool_]) -> npt.NDArray[np.str_]:
     """Return the class code of each cell, "" where nobody saw one, without embedding, or with too few companions."""
     codes = np.full(len(columns), "", dtype=f"<U{max([1, *map(len, by_id.values())])}")
-    usable = np.flatnonzero((columns.class_ids > 0) & embedded & ~columns.unseen)
+    usable = np.flatnonzero((columns.class_ids > 0) & embedded & ~columns.unseen & ~columns.frozen)
     ids, counts = np.unique(columns.class_ids[usable], return_counts=True)
     for class_id in ids[counts >= FEWEST_LABELS]:
         codes[usable[columns.class_ids[usable] == class_id]] = by_id[class_id]

@@ -27,7 +27,13 @@ def audited(project: Project, columns: Columns, rows: Rows | None = None) -> Mas
     if not project.audit_share:
         return np.zeros(len(cell_ids), bool)
     mask: Mask = drawn(cell_ids, project.audit_share, "audit") & (columns.class_ids[chosen] == 0)
-    mask &= ~columns.removed[chosen]
+    mask &= ~columns.frozen[chosen] & ~columns.removed[chosen]
+    return mask
+
+
+def withheld(project: Project, columns: Columns) -> Mask:
+    """Return which cells are kept out of what goes by predictions: unlabelled ones of audit and validation sets."""
+    mask: Mask = audited(project, columns) | (columns.frozen & (columns.class_ids == 0))
     return mask
 
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from sqlalchemy import func, literal, select
 from sqlalchemy.orm import Session
 
-from app.models import Annotation, Cell
+from app.models import Adaptation, Annotation, Cell
 
 CHANGING = ("class_ids", "user_ids", "unseen", "removed")
 FETCH = 100_000  # rows read from the database at a time
@@ -27,7 +27,8 @@ class Columns:
     """Columns of equal length n, a row per cell in the order of cell ids. A `class_ids` of 0 means no label.
 
     `unseen` tells labels that a review gave to cells nobody looked at one by one, `user_ids` who gave each label, 0
-    where nobody is known, `removed` cells that are no part of their slide any more.
+    where nobody is known. `removed` cells are no part of their slide any more. `frozen` are cells kept for the
+    validation of a scanner, and all others of the same image.
     """
 
     cell_ids: Ids
@@ -38,6 +39,7 @@ class Columns:
     user_ids: SmallIds
     unseen: npt.NDArray[np.bool_]
     removed: npt.NDArray[np.bool_]
+    frozen: npt.NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.cell_ids)
@@ -51,7 +53,7 @@ class Columns:
         return np.where(self.cell_ids[place] == wanted, place, -1)
 
 
-_NOTHING = Columns(*(np.empty(0, np.int64),) * 2, *(np.empty(0, np.int32),) * 4, *(np.empty(0, bool),) * 2)
+_NOTHING = Columns(*(np.empty(0, np.int64),) * 2, *(np.empty(0, np.int32),) * 4, *(np.empty(0, bool),) * 3)
 
 
 class CellIndex:
@@ -60,7 +62,7 @@ class CellIndex:
     def __init__(self, project_id: int) -> None:
         self.project_id = project_id
         self._columns = _NOTHING
-        self._newest_annotation = 0
+        self._newest_annotation = self._newest_set = 0
         self._lock = threading.Lock()
 
     def refresh(self, session: Session) -> Columns:
@@ -72,19 +74,19 @@ class CellIndex:
             # Asked for first: a label given between the two reads is then taken in again, never missed.
             mine = Annotation.project_id == self.project_id
             newest = session.scalar(select(func.max(Annotation.id)).where(mine)) or 0
-            self._add_cells(session)
+            added = self._add_cells(session)
+            self._freeze(session, again=added)
             if newest > self._newest_annotation:
                 self._add_annotations(session)
                 self._newest_annotation = newest
             return self._columns
 
-    def _add_cells(self, session: Session) -> None:
+    def _add_cells(self, session: Session) -> bool:
         newest = int(self._columns.cell_ids[-1]) if len(self._columns) else 0
-        class_id = func.coalesce(Cell.class_id, 0)
+        class_id, nothing = func.coalesce(Cell.class_id, 0), literal(0)
         query = (
-            select(
-                Cell.id, Cell.image_id, Cell.slide_id, Cell.scanner_id, class_id, literal(0), literal(0), Cell.removed
-            )
+            select(Cell.id, Cell.image_id, Cell.slide_id, Cell.scanner_id, class_id, nothing, nothing)
+            .add_columns(Cell.removed, nothing)
             .where(Cell.project_id == self.project_id, Cell.id > newest)
             .order_by(Cell.id)
         )
@@ -99,6 +101,18 @@ class CellIndex:
                     for old in [getattr(self._columns, field.name)]
                 )
             )
+        return bool(parts)
+
+    def _freeze(self, session: Session, *, again: bool) -> None:
+        """Take in validation sets; `again` when there are new cells, which may show an image of one."""
+        mine = Adaptation.project_id == self.project_id
+        newest = session.scalar(select(func.max(Adaptation.id)).where(mine)) or 0
+        if newest > self._newest_set or (again and newest):
+            sets = session.scalars(select(Adaptation.validation).where(mine)).all()
+            places = self._columns.places(np.concatenate(sets))
+            images = self._columns.image_ids[places[places >= 0]]
+            self._columns = replace(self._columns, frozen=np.isin(self._columns.image_ids, images))
+            self._newest_set = newest
 
     def _add_annotations(self, session: Session) -> None:
         changed = select(Annotation.cell_id).where(

@@ -93,7 +93,7 @@ def values(session: Session, project: Project, user: User, found: CellMap) -> by
         predicted = np.array([*position, 0], "<u2")[table.predicted]  # NO_CLASS is -1, the last
         confidence = np.rint(FULL * table.confidence.astype(np.float32)).astype(np.uint8)
     unread = sight.awaiting(session, project, columns, user.id)
-    hidden = unread | sight.audited(project, columns)
+    hidden = unread | sight.withheld(project, columns)
     labels[unread] = predicted[hidden] = confidence[hidden] = 0
     arrays = {"classes": labels[rows], "predicted": predicted[rows], "confidence": confidence[rows]}
     return save(arrays, {"classes": json.dumps(class_ids)})  # with a second entry equal bytes would not be equal

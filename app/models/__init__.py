@@ -2,6 +2,7 @@
 
 from app.events import Event
 from app.jobs import Job
+from app.models.adaptation import Adaptation
 from app.models.annotation import Annotation, LabelAction
 from app.models.audit import AuditEvent
 from app.models.batch import Batch, Ranking
@@ -21,6 +22,7 @@ from app.models.user import ApiToken, Invitation, SignIn, User
 from app.models.webhook import Delivery, DeliveryAttempt, Webhook
 
 __all__ = [
+    "Adaptation",
     "Annotation",
     "ApiToken",
     "AuditEvent",

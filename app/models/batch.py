@@ -56,7 +56,7 @@ class Batch(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     project_id: Mapped[int] = mapped_column(ForeignKey("project.id"))
     user_id: Mapped[int] = mapped_column(ForeignKey("user.id"))
-    kind: Mapped[str]  # "group", "next", "review", "conflict", "second", "audit", "adjudication", "map"
+    kind: Mapped[str]  # "group", "next", "review", "conflict", "second", "audit", "adjudication", "map", "validation"
     class_id: Mapped[int | None] = mapped_column(ForeignKey("cell_class.id"))  # what a review is of
     cell_ids: Mapped[CellIds] = mapped_column(CellIdArray, deferred=True)  # read when asked for: megabytes of a review
     note: Mapped[str]  # one sentence above the cells

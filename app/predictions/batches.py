@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, aliased
 
 from app.annotations import queries as annotations
-from app.annotations.sight import audited, awaiting
+from app.annotations.sight import awaiting, withheld
 from app.cells.index import Columns, columns_of
 from app.db import now
 from app.errors import Conflict, NotFound
@@ -64,7 +64,7 @@ def next_batch(session: Session, project: Project, user: User, place: Place) -> 
     lock(session, project.id)
     columns = columns_of(session, project.id)
     here = place.holds(columns)
-    unlabelled = here & (columns.class_ids == 0) & ~columns.removed & ~audited(project, columns)
+    unlabelled = here & (columns.class_ids == 0) & ~columns.removed & ~withheld(project, columns)
     if not unlabelled.any() and place.query:
         raise Conflict(_("No cell of this scanner or slide waits for a label."))
     if not unlabelled.any():

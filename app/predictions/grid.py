@@ -59,7 +59,7 @@ class GridFilters(BaseModel):
 class Facts:
     """What is known of all cells of a project, n rows: columns, scores, their place in a batch, their distances.
 
-    `audited` and `awaiting` are cells of which the person who looks must not see the prediction or the label yet.
+    `withheld` and `awaiting` are cells of which the person who looks must not see the prediction or the label yet.
     """
 
     columns: Columns
@@ -68,7 +68,7 @@ class Facts:
     batch: Batch | None
     places: Keys | None
     distances: Distances | None
-    audited: sight.Mask
+    withheld: sight.Mask
     awaiting: sight.Mask
 
 
@@ -160,11 +160,11 @@ def gather(
         places = _places(columns, batch)
     if filters.similar != "":
         far = distances(session, project, columns, filters.similar)
-    audited = awaiting = np.zeros(len(columns), bool)
+    withheld = awaiting = np.zeros(len(columns), bool)
     if user:
-        audited = sight.audited(project, columns)
+        withheld = sight.withheld(project, columns)
         awaiting = sight.awaiting(session, project, columns, user.id)
-    return Facts(columns, table, classifier, batch, places, far, audited, awaiting)
+    return Facts(columns, table, classifier, batch, places, far, withheld, awaiting)
 
 
 _kept: Kept[tuple[int, datetime, int], Keys] = Kept(KEPT)
@@ -198,7 +198,7 @@ def passing(facts: Facts, classes: dict[str, CellClass], filters: GridFilters) -
         code = _known(classes, filters.predicted, "predicted").code
         if table is None or classifier is None or code not in classifier.classes:
             return np.zeros(len(columns), bool)
-        mask &= (table.predicted == classifier.classes.index(code)) & ~facts.audited
+        mask &= (table.predicted == classifier.classes.index(code)) & ~facts.withheld
     return mask
 
 
@@ -219,7 +219,7 @@ def _keys(facts: Facts, order: Order) -> Keys:
         return facts.distances.astype(np.float64)
     if order in ("newest", "batch", "similar") or table is None:
         return -columns.cell_ids.astype(np.float64)
-    unknown = (table.predicted == NO_CLASS) | facts.audited
+    unknown = (table.predicted == NO_CLASS) | facts.withheld
     key = {"uncertain": table.margin, "confident": -table.confidence, "novel": -table.novelty}[order]
     return np.where(unknown, np.inf, key.astype(np.float64))
 

@@ -53,7 +53,7 @@ def begin(session: Session, project: Project, user: User, form: ReviewForm, clas
     classifier, table = facts.classifier, facts.table
     if classifier is None or table is None:
         raise Conflict(_("There are no predictions yet: label two cells in each of two classes first."))
-    predicted = table.predicted[passing(facts, classes, filters) & (table.predicted != NO_CLASS) & ~facts.audited]
+    predicted = table.predicted[passing(facts, classes, filters) & (table.predicted != NO_CLASS) & ~facts.withheld]
     counts = np.bincount(predicted, minlength=len(classifier.classes))
     waiting = {code: int(count) for code, count in zip(classifier.classes, counts, strict=True) if count}
     code = form.predicted or _proposed(session, project, user, {c: n for c, n in waiting.items() if c in classes})

@@ -93,18 +93,19 @@ def tiles(
 
 
 def _hide(session: Session, project: Project, user: User, page: Page, tiles: list[dict[str, Any]]) -> None:
-    """Take from tiles what the person must not see: predictions of the audit, labels before the second reading.
+    """Take from tiles what a person must not see: predictions of audit and validation, labels before a second reading.
 
-    In a batch for second reading they see their own readings, in one of the audit no prediction at all where it is
+    In a batch for second reading they see their own readings, in one of audit or validation no prediction where it is
     blind, even after they have labelled: nothing there shall make them change their mind.
     """
     ids = np.array([tile["cell_id"] for tile in tiles], np.int64)
     rows = page.columns.places(ids)
     kind = page.batch.kind if page.batch and page.batch.user_id == user.id else ""
-    unlabelled = kind == "audit" or page.audited[rows]
+    unlabelled = kind in {"audit", "validation"} or page.withheld[rows]
+    blind_ones = (sight.blind(ids) | page.columns.frozen[rows]) & unlabelled
     own = second_readings(session, project, ids.tolist()) if kind == "second" else {}
     codes = {item.id: item.code for item in classes(session, project)} if own else {}
-    for tile, blind, unread in zip(tiles, sight.blind(ids) & unlabelled, page.awaiting[rows], strict=True):
+    for tile, blind, unread in zip(tiles, blind_ones, page.awaiting[rows], strict=True):
         if blind:
             tile |= {"predicted": "", "confidence": None, "novelty": None, "why": _("prediction hidden")}
         if unread or kind == "second":
@@ -118,7 +119,7 @@ def waiting(session: Session, project: Project, user: User, page: Page) -> dict[
     predicted = page.table is not None
     return {
         "second": int(page.awaiting.sum()),
-        "audit": int(page.audited.sum()) if predicted else 0,
+        "audit": int(sight.audited(project, page.columns).sum()) if predicted else 0,
         "adjudication": len(disputed(session, project)) if user.role in REVIEWERS else 0,
     }
 

@@ -37,6 +37,8 @@ OF_MANAGERS = {
     "POST /webhooks/{webhook_id}/test",
     "GET /webhooks/{webhook_id}/deliveries",
     "POST /deliveries/{delivery_id}/send",
+    "POST /scanners/{scanner_id}/adaptation",
+    "POST /scanners/{scanner_id}/adaptation/comparisons",
 }
 OF_MEMBERS = {
     "GET /projects/{project_id}/mappings",
@@ -71,12 +73,14 @@ OF_MEMBERS = {
     "GET /reports/{report_id}/{kind}",
     "GET /projects/{project_id}/classifiers",
     "GET /projects/{project_id}/pretrainings",
+    "GET /scanners/{scanner_id}/adaptation",
     "GET /pretrainings/{run_id}",
     "GET /jobs/{job_id}",
 }
 # What the one of everything is not ready for, or not any more once a member did it.
 REFUSED = {
     "GET /mappings/{mapping_id}/metrics": 404,
+    "POST /scanners/{scanner_id}/adaptation": 409,
     "POST /classifiers/{classifier_id}/activate": 409,
     "POST /classifiers/{classifier_id}/keep": 409,
     "POST /scanners/{scanner_id}/rollback": 409,
@@ -124,6 +128,7 @@ def json_bodies(ids: Mapping[str, Any]) -> dict[str, Any]:
         "POST /projects/{project_id}/pretrainings": {"epochs": 1},
         "POST /projects/{project_id}/webhooks": {"url": "https://lis.example/", "events": ["slide.state_changed"]},
         "PATCH /webhooks/{webhook_id}": {"active": False},
+        "POST /scanners/{scanner_id}/adaptation": {"cells": 50},
         "POST /slides/{slide_id}/known": {"files": [{"sha256": "0" * 64, "name": "a.png"}]},
     }
 

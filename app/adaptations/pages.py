@@ -1,0 +1,86 @@
+"""The page on which a manager sees how a scanner differs, how well it is served, and what would serve it better."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import RedirectResponse, Response
+from sqlalchemy.orm import Session
+
+from app.accounts.access import CurrentUser
+from app.adaptations import queries, service
+from app.adaptations.forms import FEWEST, MOST, NewAdaptation
+from app.db import SessionDep
+from app.errors import Invalid
+from app.forms import FormValues, fields, parse, reasons_of
+from app.models import Project, Scanner
+from app.predictions.batches import where
+from app.predictions.meter import TARGET
+from app.scanners.access import ManagedScanner, ViewableScanner
+from app.templating import render
+
+router = APIRouter(tags=["adaptations"])
+
+
+def _page(
+    request: Request, session: Session, scanner: Scanner, values: Mapping[str, Any], error: Invalid | None = None
+) -> Response:
+    adaptation = queries.find(session, scanner)
+    found = adaptation.comparison if adaptation else None
+    compared = found["comparison"] if found else None
+    return render(
+        request,
+        "adaptations/adaptation.html",
+        block="comparison",
+        status=error.status if error else 200,
+        active="settings",
+        project=session.get_one(Project, scanner.project_id),
+        scanner=scanner,
+        adaptation=adaptation,
+        standing=queries.standing(session, scanner),
+        found=found,
+        compared=compared,
+        names=queries.names([each["name"] for each in compared["candidates"]] if compared else []),
+        fewest=FEWEST,
+        most=MOST,
+        fewest_cells=service.FEWEST_CELLS,
+        target=TARGET,
+        values=values,
+        errors=reasons_of(error),
+    )
+
+
+@router.get("/scanners/{scanner_id}/adaptation")
+def index(request: Request, scanner: ViewableScanner, session: SessionDep) -> Response:
+    """Show the steps and where they stand; htmx asks for the comparison again while one is under way."""
+    return _page(request, session, scanner, fields(cells=NewAdaptation().cells))
+
+
+@router.post("/scanners/{scanner_id}/adaptation")
+def begin(
+    request: Request, scanner: ManagedScanner, user: CurrentUser, session: SessionDep, values: FormValues
+) -> Response:
+    """Set validation cells aside."""
+    try:
+        service.begin(session, scanner, parse(NewAdaptation, values), user)
+    except Invalid as error:
+        return _page(request, session, scanner, values, error)
+    return _back(scanner)
+
+
+@router.post("/scanners/{scanner_id}/adaptation/comparisons")
+def compare(scanner: ManagedScanner, user: CurrentUser, session: SessionDep) -> RedirectResponse:
+    """Compare by the present labels."""
+    service.compare(session, queries.get(session, scanner), user)
+    return _back(scanner)
+
+
+@router.post("/scanners/{scanner_id}/adaptation/validation")
+def validate(scanner: ViewableScanner, user: CurrentUser, session: SessionDep) -> RedirectResponse:
+    """Open the validation cells that have no label in the grid."""
+    batch = service.validation_batch(session, queries.get(session, scanner), user)
+    return RedirectResponse(where(batch)["url"], 303)
+
+
+def _back(scanner: Scanner) -> RedirectResponse:
+    return RedirectResponse(f"/scanners/{scanner.id}/adaptation", 303)

@@ -1,0 +1,87 @@
+"""Setting validation cells of a scanner aside, giving them to people to label, and asking for a comparison."""
+
+import secrets
+
+import numpy as np
+import numpy.typing as npt
+from sqlalchemy.orm import Session
+
+from app import jobs
+from app.adaptations import queries
+from app.adaptations.forms import NewAdaptation
+from app.cells.index import Columns, columns_of
+from app.db import now
+from app.errors import Conflict
+from app.forms import refusal
+from app.language import N_, _, ngettext
+from app.models import Adaptation, Batch, Project, Scanner, User
+from app.models.audit import record
+from app.models.project import lock
+from app.predictions.batches import serve
+
+FEWEST_CELLS = 200  # without a label, of the scanner
+
+
+def begin(session: Session, scanner: Scanner, form: NewAdaptation, by: User) -> Adaptation:
+    """Draw validation cells of a scanner at random and keep them out of every fit from now on.
+
+    Raises Conflict if that was done before, Invalid if the scanner has too few cells without a label.
+    """
+    lock(session, scanner.project_id)
+    if queries.find(session, scanner):
+        raise Conflict(_("Validation cells of this scanner are set aside already."))
+    columns = columns_of(session, scanner.project_id)
+    free = _drawable(columns, scanner)
+    fewest = max(FEWEST_CELLS, 2 * form.cells)
+    if len(free) < fewest:
+        text = ngettext("This scanner has %(num)s different cell without a label; %(fewest)s are needed.",
+                        "This scanner has %(num)s different cells without a label; %(fewest)s are needed.",
+                        len(free), fewest=fewest)  # fmt: skip
+        raise refusal({"cells": text})
+    seed = secrets.randbelow(2**31)
+    chosen = np.sort(np.random.default_rng(seed).choice(free, form.cells, replace=False))
+    adaptation = Adaptation(
+        project_id=scanner.project_id,
+        scanner_id=scanner.id,
+        seed=seed,
+        validation=chosen,
+        comparison=None,
+        created_by=by.id,
+        created_at=now(),
+    )
+    session.add(adaptation)
+    session.flush()
+    record(
+        session, "adaptation.begun", by=by.id, project_id=scanner.project_id, scanner=scanner.name,
+        validation=len(chosen), seed=seed,
+    )  # fmt: skip
+    jobs.fit_classifier(session, scanner.project_id)  # the present one may have learnt from these cells, unlabelled
+    jobs.compare_candidates(session, scanner.project_id, adaptation.id)
+    return adaptation
+
+
+def _drawable(columns: Columns, scanner: Scanner) -> npt.NDArray[np.int64]:
+    """Return cells of a scanner of which no image, nor another cell with the same, has a label; one of each image."""
+    mine = columns.scanner_ids == scanner.id
+    mine &= ~np.isin(columns.image_ids, columns.image_ids[columns.class_ids > 0]) & ~columns.frozen & ~columns.removed
+    rows = np.flatnonzero(mine)
+    first: npt.NDArray[np.int64] = columns.cell_ids[rows[np.unique(columns.image_ids[rows], return_index=True)[1]]]
+    return first
+
+
+def validation_batch(session: Session, adaptation: Adaptation, user: User) -> Batch:
+    """Give a person the validation cells that have no label. Raises Conflict where none is left."""
+    columns = columns_of(session, adaptation.project_id)
+    places = columns.places(adaptation.validation)
+    open_ = adaptation.validation[(places >= 0) & (columns.class_ids[places] == 0)]
+    if not len(open_):
+        raise Conflict(_("Every validation cell has its label."))
+    note = N_("Cells drawn at random to tell how well this scanner is served. Their predictions stay hidden.")
+    project = session.get_one(Project, adaptation.project_id)
+    return serve(session, project, user, Batch(kind="validation", cell_ids=open_, note=note, reasons={}))
+
+
+def compare(session: Session, adaptation: Adaptation, by: User) -> int:
+    """Ask for a comparison by the present labels; returns the job id."""
+    record(session, "adaptation.comparison_started", by=by.id, project_id=adaptation.project_id)
+    return jobs.compare_candidates(session, adaptation.project_id, adaptation.id)

@@ -1,0 +1,63 @@
+"""Candidates for a new scanner: told on cells none has learnt from, and chosen without these."""
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+
+from workers.ml.candidates import CANDIDATES, compare, holm
+from workers.ml.heads import fit_head
+
+fit = partial(fit_head, "ours")
+Part = tuple[np.ndarray, np.ndarray]
+
+
+def cells(n: int, seed: int, offset: float = 0) -> Part:
+    """Cells of three classes; to another scanner the first looks as the second does to this one."""
+    means = np.random.default_rng(0).normal(size=(3, 12)) * 0.7
+    rng = np.random.default_rng(seed)
+    y = np.repeat(["BAS", "EOS", "LYT"], n)
+    return means[np.repeat([0, 1, 2], n)] + rng.normal(size=(3 * n, 12)) + offset * (means[1] - means[0]), y
+
+
+def compared(labels: int, seed: int = 0, offset: float = 1) -> dict[str, Any]:
+    new = cells(labels, 100 + seed, offset) if labels else (np.empty((0, 12)), np.empty(0, "<U3"))
+    unlabelled = cells(60, 200 + seed, offset)[0]
+    found = compare(cells(50, seed), new, unlabelled, cells(60, 300 + seed, offset), fit)
+    return {each.name: each for each in found.candidates} | {"recommended": found.recommended}
+
+
+def test_labels_and_alignment_beat_direct_transfer() -> None:
+    found = compared(15)
+    assert found.pop("recommended") in found
+    direct = found["existing"]
+    assert [*found] == [*CANDIDATES]
+    assert all(each.balanced_accuracy > direct.balanced_accuracy for each in found.values() if each != direct)
+    assert direct.p_value is None
+    assert found["both, aligned"].p_value < 0.01
+
+
+def test_without_labels_only_what_exists_is_judged_and_kept() -> None:
+    found = compared(0)
+    assert [*found] == ["existing", "existing, aligned", "recommended"]
+    assert found["recommended"] == "existing"
+    low, high = found["existing"].interval
+    assert low < found["existing"].balanced_accuracy < high
+    assert found["existing"].total == [60, 60, 60]
+    with pytest.raises(ValueError, match="no validation cell"):
+        compare(cells(5, 0), cells(5, 1), cells(5, 2)[0], (np.empty((0, 12)), np.empty(0, "<U3")), fit)
+
+
+def test_validation_labels_have_no_say_in_the_recommendation_and_no_head_learns_from_them() -> None:
+    X, y = cells(40, 7, 1)
+    one, other = (
+        compare(cells(50, 1), cells(8, 2, 1), cells(60, 3, 1)[0], (X, labels), fit) for labels in (y, y[::-1])
+    )
+    assert one.recommended == other.recommended
+    assert [each.held_out for each in one.candidates] == [each.held_out for each in other.candidates]
+    assert sum(one.candidates[-1].right) > sum(other.candidates[-1].right)
+
+
+def test_holm() -> None:
+    assert holm({"a": 0.01, "b": 0.04, "c": 0.03}) == pytest.approx({"a": 0.03, "c": 0.06, "b": 0.06})

@@ -1,0 +1,78 @@
+"""How far a new scanner is from the others, and which head would serve it best."""
+
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from app.cells.index import Columns, columns_of
+from app.db import now, reading
+from app.events import publish
+from app.models import Adaptation, Project
+from app.projects.queries import classes
+from workers.classifiers import HEAD
+from workers.material import FEWEST_CLASSES, Material, collect
+from workers.ml.candidates import compare as compare_heads
+from workers.ml.heads import few, fit_head
+from workers.ml.shift import FEWEST_CELLS, measure_shift, measure_shift_per_class
+from workers.runner import Task
+
+Matrix = npt.NDArray[np.floating[Any]]
+Labels = npt.NDArray[np.str_]
+Mask = npt.NDArray[np.bool_]
+
+
+def compare(task: Task) -> None:
+    """Measure the shift and, where labels allow, compare candidates on the validation cells; store both."""
+    with reading() as session:
+        adaptation = session.get_one(Adaptation, task.arguments["adaptation_id"])
+        material = collect(session, task.project_id)
+        columns = columns_of(session, task.project_id)
+        codes = {item.id: item.code for item in classes(session, session.get_one(Project, task.project_id))}
+    found = _found(material, columns, codes, adaptation)
+    with task.transaction() as session:
+        session.get_one(Adaptation, adaptation.id).comparison = found
+        publish(session, task.project_id, "adaptation", {"scanner_id": adaptation.scanner_id})
+
+
+def _found(material: Material, columns: Columns, codes: dict[int, str], adaptation: Adaptation) -> dict[str, Any]:
+    """Return shift and comparison as JSON; None of what there is not enough for."""
+    places = columns.places(material.cell_ids)
+    here = columns.scanner_ids[places] == adaptation.scanner_id
+    frozen = columns.frozen[places]
+    X, y = material.X, material.y
+    mine = here[np.searchsorted(material.cell_ids, material.labelled)]
+    reference, new = (X[~mine], y[~mine]), (X[mine], y[mine])
+    old_cells, new_cells = _some(material, ~here & ~frozen), _some(material, here & ~frozen)
+    validation = _validation(material, columns, codes, adaptation)
+    enough = len(validation[1]) and len(np.unique(reference[1])) >= FEWEST_CLASSES
+    compared = compare_heads(reference, new, new_cells, validation, partial(fit_head, HEAD)) if enough else None
+    measured = measure_shift(old_cells, new_cells) if min(len(old_cells), len(new_cells)) >= FEWEST_CELLS else None
+    per_class = measure_shift_per_class(*reference, *new)
+    return {
+        "shift": measured and asdict(measured),
+        "shift_of_classes": {code: asdict(shift) for code, shift in per_class.items()},
+        "labels": len(new[1]),
+        "validated": len(validation[1]),
+        "newest_annotation_id": material.newest_annotation_id,
+        "comparison": compared and asdict(compared),
+        "at": now().isoformat(),
+    }
+
+
+def _some(material: Material, mask: Mask) -> Matrix:
+    rows = material.rows[mask]
+    return np.asarray(material.vectors[rows[few(len(rows))]], np.float32)
+
+
+def _validation(
+    material: Material, columns: Columns, codes: dict[int, str], adaptation: Adaptation
+) -> tuple[Matrix, Labels]:
+    """Return embeddings and labels of the validation cells that somebody has labelled one by one."""
+    at = np.flatnonzero(np.isin(material.cell_ids, adaptation.validation))
+    places = columns.places(material.cell_ids[at])
+    given = (columns.class_ids[places] > 0) & ~columns.unseen[places]
+    y = np.array([codes[class_id] for class_id in columns.class_ids[places[given]].tolist()], np.str_)
+    return np.asarray(material.vectors[material.rows[at[given]]], np.float32), y

@@ -1,0 +1,161 @@
+"""Which head serves a new scanner best, told on cells that no head has learnt from."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import binomtest
+
+from workers.ml.evaluation import Interval, balanced_interval, jeffreys
+from workers.ml.lda import folds_of
+from workers.ml.shift import Alignment
+
+Matrix = npt.NDArray[np.floating[Any]]
+Labels = npt.NDArray[Any]
+Fit = Callable[[Matrix, Labels], Any]
+"""Returns a fitted head for X (n, d), y (n,)."""
+
+CANDIDATES: Final = ("existing", "existing, aligned", "both", "both, aligned", "new")
+"""Heads of the reference's labels, of both, of the new scanner's; aligned, the new one's cells are standardised to the
+reference first. Of equals the earlier is recommended: not aligned before aligned, and few labels only come last. A
+head of these has nothing to be aligned to."""
+FEWEST_LABELS: Final = 5
+"""Labels of a class of the new scanner from which on it can be held out to choose a candidate."""
+_FOLDS: Final = 5
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What a head says of n validation cells, k classes in the order of `Comparison.classes`.
+
+    `right` and `total` (k,) count cells; the `interval` of `balanced_accuracy` is Bayesian (Brodersen et al. 2010),
+    those of `recall` Jeffreys'. `held_out` is the balanced accuracy over the fitting labels of the new scanner, each
+    predicted by a head that had not seen it; None with too few. `p_value` is McNemar's exact test against the existing
+    head, Holm's correction applied; None of that head itself.
+    """
+
+    name: str
+    right: list[int]
+    total: list[int]
+    balanced_accuracy: float
+    interval: Interval
+    recall: list[float]
+    recall_interval: list[Interval]
+    held_out: float | None
+    p_value: float | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All candidates that could be made, and the one that the fitting labels speak for: validation has no say in it."""
+
+    classes: list[str]
+    candidates: list[Candidate]
+    recommended: str
+
+
+def compare(
+    reference: tuple[Matrix, Labels],
+    new: tuple[Matrix, Labels],
+    unlabelled: Matrix,
+    validation: tuple[Matrix, Labels],
+    fit: Fit,
+) -> Comparison:
+    """Compare what can be made of labelled cells of a reference and of a new scanner, on validation cells of the new.
+
+    `unlabelled` are further cells of the new scanner, from which the alignment learns. Parts are embeddings (n, d) with
+    labels (n,); `new` may be empty, a reference is not. ValueError without validation cells. The balanced accuracy is
+    over the classes that occur among these.
+    """
+    X, y = validation
+    if not len(y):
+        raise ValueError("no validation cell has a label")
+    classes, codes = np.unique(y, return_inverse=True)
+    aligned = Alignment("standardise").fit(reference[0], np.concatenate([new[0], unlabelled]))
+    predictions = {
+        name: fit(*_training(name, reference, new, aligned)).predict(_seen(name, X, aligned))
+        for name in CANDIDATES
+        if _possible(name, new[1])
+    }
+    held_out = {name: _held_out(name, reference, new, aligned, fit) for name in predictions}
+    right = {name: predicted == y for name, predicted in predictions.items()}
+    p_values = holm({name: _mcnemar(right["existing"], hits) for name, hits in right.items() if name != "existing"})
+    found = [_judge(name, hits, codes, held_out[name], p_values.get(name)) for name, hits in right.items()]
+    return Comparison(classes.tolist(), found, recommend(held_out))
+
+
+def recommend(held_out: dict[str, float | None]) -> str:
+    """Return the candidate best over held-out fitting labels, the first of equals; the existing one knowing none."""
+    known = {name: value for name, value in held_out.items() if value is not None}
+    return max(known, key=lambda name: known[name], default="existing")
+
+
+def _possible(name: str, y: Labels) -> bool:
+    if name.startswith("existing"):
+        return True
+    counts = np.unique(y, return_counts=True)[1]
+    return bool(len(counts)) if name.startswith("both") else (counts > 1).sum() > 1
+
+
+def _training(
+    name: str, reference: tuple[Matrix, Labels], new: tuple[Matrix, Labels], aligned: Alignment
+) -> tuple[Matrix, Labels]:
+    if name.startswith("existing"):
+        return reference
+    if name == "new":
+        return new
+    return np.concatenate([reference[0], _seen(name, new[0], aligned)]), np.concatenate([reference[1], new[1]])
+
+
+def _seen(name: str, X: Matrix, aligned: Alignment) -> Matrix:
+    return aligned.transform(X) if name.endswith("aligned") else X
+
+
+def _held_out(
+    name: str, reference: tuple[Matrix, Labels], new: tuple[Matrix, Labels], aligned: Alignment, fit: Fit
+) -> float | None:
+    """Balanced accuracy over the classes with FEWEST_LABELS, None with fewer than two such."""
+    X, y = new
+    _, codes, counts = np.unique(y, return_inverse=True, return_counts=True)
+    judged = np.flatnonzero(counts >= FEWEST_LABELS)
+    if len(judged) < 2:
+        return None
+    fold, right = folds_of(codes, _FOLDS), np.zeros(len(y))
+    for number in range(_FOLDS):
+        held = fold == number
+        head = fit(*_training(name, reference, (X[~held], y[~held]), aligned))
+        right[held] = head.predict(_seen(name, X[held], aligned)) == y[held]
+    return float(np.mean([right[codes == code].mean() for code in judged]))
+
+
+def _mcnemar(first: Labels, second: Labels) -> float:
+    """Exact two-sided p-value (McNemar 1947, binomial) of two heads' hits on the same cells."""
+    gained, lost = int((second & ~first).sum()), int((first & ~second).sum())
+    return float(binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
+
+
+def holm(p_values: dict[str, float]) -> dict[str, float]:
+    """Correct p-values for their number (Holm 1979)."""
+    corrected, largest = {}, 0.0
+    for rank, name in enumerate(sorted(p_values, key=lambda each: p_values[each])):
+        largest = max(largest, min(1.0, p_values[name] * (len(p_values) - rank)))
+        corrected[name] = largest
+    return corrected
+
+
+def _judge(name: str, hits: Labels, codes: Labels, held_out: float | None, p_value: float | None) -> Candidate:
+    total = np.bincount(codes)
+    right = np.bincount(codes, weights=hits).astype(int)
+    return Candidate(
+        name=name,
+        right=right.tolist(),
+        total=total.tolist(),
+        balanced_accuracy=float((right / total).mean()),
+        interval=balanced_interval(right, total),
+        recall=(right / total).tolist(),
+        recall_interval=[jeffreys(int(r), int(n)) for r, n in zip(right, total, strict=True)],
+        held_out=held_out,
+        p_value=p_value,
+    )
