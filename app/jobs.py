@@ -18,6 +18,7 @@ from app.db import Base, UtcDateTime, after_commit, insert_into, now
 
 QUEUE_OF = {
     "classifiers.fit": "fit",
+    "adaptations.adopt": "fit",
     "adaptations.compare": "fit",
     "annotations.accept": "slides",
     "annotations.undo": "slides",
@@ -140,6 +141,17 @@ def compare_candidates(session: Session, project_id: int, adaptation_id: int) ->
     """Measure the shift of a scanner, and compare what its labels can be made of."""
     arguments = {"adaptation_id": adaptation_id}
     return _add(session, "adaptations.compare", project_id, arguments, compare_key(adaptation_id))
+
+
+def adopt_candidate(session: Session, project_id: int, adaptation_id: int, **decision: Any) -> int:
+    """Make a candidate of a comparison a version and let it report for its scanner."""
+    arguments = {"adaptation_id": adaptation_id, **decision}
+    return _add(session, "adaptations.adopt", project_id, arguments, adopt_key(adaptation_id))
+
+
+def adopt_key(adaptation_id: int) -> str:
+    """Return the key of the jobs that follow a decision."""
+    return f"adopt:{adaptation_id}"
 
 
 def compare_key(adaptation_id: int) -> str:

@@ -82,6 +82,7 @@ GET /projects/{project_id}/team
 GET /reports/{report_id}
 GET /reports/{report_id}/{kind}
 GET /scanners/{scanner_id}/adaptation
+GET /scanners/{scanner_id}/adaptation/report.pdf
 GET /slides/{slide_id}/report
 GET /slides/{slide_id}/report/{kind}
 GET /uploads/{upload_id}/refused
@@ -161,6 +162,7 @@ POST /webhooks/{webhook_id}/secret
 POST /webhooks/{webhook_id}/test
 POST /scanners/{scanner_id}/adaptation
 POST /scanners/{scanner_id}/adaptation/comparisons
+POST /scanners/{scanner_id}/adaptation/decision
 """
 OF_SOMEBODY_ELSE = {"POST /account/tokens/{token_id}/revoke"}  # the token of the one of everything is nobody's here
 

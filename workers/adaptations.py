@@ -1,19 +1,28 @@
-"""How far a new scanner is from the others, and which head would serve it best."""
+"""How far a new scanner is from the others, which head would serve it best, and letting that one report for it."""
 
 from dataclasses import asdict
 from functools import partial
+from io import BytesIO
+from time import perf_counter
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from safetensors.numpy import save
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from app.cells.index import Columns, columns_of
+from app.classifiers.service import activate
 from app.db import now, reading
 from app.events import publish
-from app.models import Adaptation, Project
+from app.models import Adaptation, Classifier, Project, Scanner, User
+from app.models.project import lock
 from app.projects.queries import classes
-from workers.classifiers import HEAD
+from app.storage import get_storage
+from workers.classifiers import HEAD, card_of, newest, score_table
 from workers.material import FEWEST_CLASSES, Material, collect
+from workers.ml.artifacts import dump_head, load_head
 from workers.ml.candidates import compare as compare_heads
 from workers.ml.heads import few, fit_head
 from workers.ml.shift import FEWEST_CELLS, measure_shift, measure_shift_per_class
@@ -48,7 +57,12 @@ def _found(material: Material, columns: Columns, codes: dict[int, str], adaptati
     old_cells, new_cells = _some(material, ~here & ~frozen), _some(material, here & ~frozen)
     validation = _validation(material, columns, codes, adaptation)
     enough = len(validation[1]) and len(np.unique(reference[1])) >= FEWEST_CLASSES
-    compared = compare_heads(reference, new, new_cells, validation, partial(fit_head, HEAD)) if enough else None
+    compared = None
+    if enough:
+        judged, heads = compare_heads(reference, new, new_cells, validation, partial(fit_head, HEAD))
+        compared = asdict(judged)
+        for each in compared["candidates"]:
+            each |= _store(material, mine, each["name"], heads[each["name"]])
     measured = measure_shift(old_cells, new_cells) if min(len(old_cells), len(new_cells)) >= FEWEST_CELLS else None
     per_class = measure_shift_per_class(*reference, *new)
     return {
@@ -57,9 +71,75 @@ def _found(material: Material, columns: Columns, codes: dict[int, str], adaptati
         "labels": len(new[1]),
         "validated": len(validation[1]),
         "newest_annotation_id": material.newest_annotation_id,
-        "comparison": compared and asdict(compared),
+        "encoder_id": material.encoder_id,
+        "comparison": compared,
         "at": now().isoformat(),
     }
+
+
+def _store(material: Material, mine: Mask, name: str, head: Any) -> dict[str, Any]:
+    """Keep the head of a candidate; returns where it is stored and how many labels it learnt from."""
+    used = {"existing": ~mine, "new": mine, "both": np.ones_like(mine)}[name.removesuffix(", aligned")]
+    card = card_of(material.encoder_sha256, material.labelled[used], material.y[used])
+    stored = get_storage().put("classifiers", BytesIO(dump_head(head, card)))
+    return {"artifact": stored.sha256, "labels": int(used.sum())}
+
+
+def adopt(task: Task) -> None:
+    """Score all cells by a candidate somebody decided on, make it a version, and let it report for its scanner."""
+    started = perf_counter()
+    artifact = task.arguments["candidate"]["artifact"]
+    head, card = load_head(get_storage().read(f"classifiers/{artifact}"))
+    with reading() as session:
+        material = collect(session, task.project_id)
+    if material.encoder_sha256 != card["encoder_sha256"]:
+        raise ValueError("the project has moved to another encoder since the comparison")
+    table = score_table(head, material.cell_ids, material.X_all)
+    scores = get_storage().put("scores", BytesIO(save(table)))
+    with task.transaction() as session:
+        lock(session, task.project_id)
+        adaptation = session.get_one(Adaptation, task.arguments["adaptation_id"])
+        scanner = session.get_one(Scanner, adaptation.scanner_id)
+        # Run twice, or decided on once more: it is a version already.
+        known = (Classifier.artifact == artifact) & (Classifier.scanner_id == scanner.id) & (Classifier.adapted != "")
+        classifier = session.scalar(select(Classifier).where(known))
+        if classifier is None:
+            classifier = _version(session, task, head, card, material)
+            _keep_scores(classifier, table, scores.sha256)
+            classifier.scanner_id, classifier.fit_seconds = scanner.id, perf_counter() - started
+            session.add(classifier)
+            session.flush()
+        by = session.get_one(User, task.arguments["user_id"])
+        activate(session, classifier, scanner, by, reason=task.arguments["reason"])
+        publish(session, task.project_id, "adaptation", {"scanner_id": scanner.id})
+
+
+def _keep_scores(classifier: Classifier, table: dict[str, npt.NDArray[Any]], sha256: str) -> None:
+    counts = np.bincount(table["predicted"], minlength=len(classifier.classes)).tolist()
+    classifier.predicted = dict(zip(classifier.classes, counts, strict=True))
+    classifier.scores = sha256
+
+
+def _version(session: Session, task: Task, head: Any, card: dict[str, Any], material: Material) -> Classifier:
+    candidate, before = task.arguments["candidate"], newest(session, task.project_id)
+    return Classifier(
+        project_id=task.project_id,
+        encoder_id=material.encoder_id,
+        version=before.version + 1 if before else 1,
+        state="candidate",
+        name=candidate["name"],
+        adapted=candidate["name"],
+        revision=card["revision"],
+        head=HEAD,
+        classes=[str(code) for code in head.classes_],
+        labels=candidate["labels"],
+        labels_sha256=card["labels_sha256"],
+        newest_annotation_id=material.newest_annotation_id,
+        cells_scored=len(material.cell_ids),
+        estimate=None if np.isnan(head.out_of_fold_accuracy_) else head.out_of_fold_accuracy_,
+        artifact=candidate["artifact"],
+        created_at=now(),
+    )
 
 
 def _some(material: Material, mask: Mask) -> Matrix:

@@ -88,6 +88,18 @@ def score_table(
     }
 
 
+def card_of(encoder_sha256: str, cell_ids: npt.NDArray[np.int64], y: npt.NDArray[np.str_]) -> dict[str, Any]:
+    """Say what a head is made of: by which encoder it sees, which code fitted it, and on which labels."""
+    labels = json.dumps([cell_ids.tolist(), y.tolist()])
+    return {
+        "encoder_sha256": encoder_sha256,
+        "revision": revision(),
+        "labels_sha256": hashlib.sha256(labels.encode()).hexdigest(),
+        "cell_ids": cell_ids.tolist(),
+        "classes_of_cells": y.tolist(),
+    }
+
+
 def _publish(
     task: Task, material: Material, head: Any, table: dict[str, npt.NDArray[Any]], seconds: float
 ) -> int | None:
@@ -96,20 +108,13 @@ def _publish(
     Returns the classifier's id, None where a fit of newer material was faster.
     """
     storage = get_storage()
-    labels = json.dumps([material.labelled.tolist(), material.y.tolist()])
-    card = {
-        "encoder_sha256": material.encoder_sha256,
-        "revision": revision(),
-        "labels_sha256": hashlib.sha256(labels.encode()).hexdigest(),
-        "cell_ids": material.labelled.tolist(),
-        "classes_of_cells": material.y.tolist(),
-    }
+    card = card_of(material.encoder_sha256, material.labelled, material.y)
     artifact = storage.put("classifiers", BytesIO(dump_head(head, card)))
     scores = storage.put("scores", BytesIO(save(table)))
     counts = np.bincount(table["predicted"], minlength=len(head.classes_)).tolist()
     with task.transaction() as session:
         lock(session, task.project_id)
-        before = _newest(session, task.project_id)
+        before = newest(session, task.project_id)
         if _is_outdated(session, material, before):
             return None
         version = before.version + 1 if before else 1
@@ -146,7 +151,8 @@ def _publish(
     return classifier.id
 
 
-def _newest(session: Session, project_id: int) -> Classifier | None:
+def newest(session: Session, project_id: int) -> Classifier | None:
+    """Return the version with the highest number."""
     query = select(Classifier).where(Classifier.project_id == project_id)
     return session.scalar(query.order_by(Classifier.version.desc()).limit(1))
 

@@ -19,6 +19,7 @@ from app.jobs import Job
 
 # Where the work of a kind of job is done. Modules are imported at first use: unpacking never loads torch.
 HANDLERS = {
+    "adaptations.adopt": "workers.adaptations:adopt",
     "adaptations.compare": "workers.adaptations:compare",
     "annotations.accept": "workers.annotations:accept",
     "annotations.undo": "workers.annotations:undo",

@@ -103,6 +103,11 @@ def reviewer(user: Annotated[User, Depends(current_user)]) -> User:
     return user
 
 
+def address_of(request: Request) -> str:
+    """Return the network address a request comes from."""
+    return request.client.host if request.client else ""
+
+
 CurrentUser = Annotated[User, Depends(current_user)]
 Manager = Annotated[User, Depends(manager)]
 Reviewer = Annotated[User, Depends(reviewer)]

@@ -8,7 +8,7 @@ from fastapi.responses import RedirectResponse, Response
 from sqlalchemy.orm import Session
 
 from app.accounts import queries, service
-from app.accounts.access import CurrentUser, Manager
+from app.accounts.access import CurrentUser, Manager, address_of
 from app.accounts.forms import LanguageChoice, NewPassword, NewToken, PasswordChange, Profile, RoleChoice, Welcome
 from app.config import get_settings
 from app.db import SessionDep
@@ -28,10 +28,6 @@ def _safe_next(target: str) -> str:
     parts = urlsplit(target)
     ours = target.startswith("/") and not target.startswith("//") and not parts.scheme and not parts.netloc
     return target if ours and "\\" not in target and target.isprintable() else "/"
-
-
-def _address(request: Request) -> str:
-    return request.client.host if request.client else ""
 
 
 def _visit_page(request: Request, template: str, **context: Any) -> Response:
@@ -60,7 +56,7 @@ def sign_in(request: Request, values: FormValues) -> Response:
     """Sign in and go back to where the person was; the session gets a new id."""
     target, email = _safe_next(values.get("next", "/")), values.get("email", "")
     try:
-        new_id = service.sign_in(email, values.get("password", ""), _address(request))
+        new_id = service.sign_in(email, values.get("password", ""), address_of(request))
         return _signed_in(request, new_id, target)
     except (NotSignedIn, TooManyRequests) as error:
         context: dict[str, Any] = {"next": target, "email": email, "error": error.detail}
@@ -158,7 +154,7 @@ def choose_language(request: Request, user: CurrentUser, session: SessionDep, va
 def change_password(request: Request, user: CurrentUser, session: SessionDep, values: FormValues) -> Response:
     """Change one's own password; this browser stays signed in, all others do not."""
     try:
-        new_id = service.change_password(session, user, parse(PasswordChange, values), _address(request))
+        new_id = service.change_password(session, user, parse(PasswordChange, values), address_of(request))
     except Invalid as error:
         return _account_page(request, session, user, fields(), error=error)
     return _signed_in(request, new_id, "/account")

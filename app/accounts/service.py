@@ -143,15 +143,20 @@ def _set_password(session: Session, user: User, password: str) -> None:
     record(session, "user.password_changed", by=user.id)
 
 
+def confirm(user: User, password: str, address: str, *, field: str) -> None:
+    """Make sure that it is the person who acts. Raises Invalid, or TooManyRequests after too many wrong passwords."""
+    attempts.begin(user.email, address)
+    if not passwords.verify(password, user.password_hash)[0]:
+        raise refusal({field: _("This is not your present password.")})
+    attempts.succeeded(user.email)
+
+
 def change_password(session: Session, user: User, form: PasswordChange, address: str) -> str:
     """Set one's own password. All sessions end; returns the id of a new one for this browser.
 
     Raises Invalid, or TooManyRequests after too many wrong present passwords.
     """
-    attempts.begin(user.email, address)
-    if not passwords.verify(form.current, user.password_hash)[0]:
-        raise refusal({"current": _("This is not your present password.")})
-    attempts.succeeded(user.email)
+    confirm(user, form.current, address, field="current")
     _check_password(form.password, user.email)
     _set_password(session, user, form.password)
     return start_session(session, user)

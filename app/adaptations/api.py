@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.accounts.access import CurrentUser
 from app.adaptations import queries, service
-from app.adaptations.forms import NewAdaptation
+from app.adaptations.forms import Decision, NewAdaptation
 from app.db import SessionDep
 from app.models import Adaptation, Scanner
 from app.rest import PREFIX, rest_router
@@ -20,6 +20,12 @@ router = rest_router("adaptations")
 
 class AdaptationForm(NewAdaptation):
     """An adaptation to begin."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class DecisionForm(Decision):
+    """A decision for a candidate."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -37,6 +43,10 @@ class AdaptationItem(BaseModel):
         description="What the newest comparison found: shift, shift_of_classes, and in comparison the candidates with "
         "their balanced accuracy on the validation cells and the recommended one; docs/new-scanner.md explains them."
     )
+    adopting: bool = Field(description="A decision is being followed.")
+    decision: dict[str, Any] | None = Field(
+        description="The newest decision: candidate, reason, by, at, and in found the comparison it was made on."
+    )
     created_at: datetime
 
 
@@ -50,6 +60,8 @@ def _item(session: Session, scanner: Scanner, adaptation: Adaptation) -> Adaptat
         labels=standing.labels,
         comparing=standing.comparing,
         comparison=adaptation.comparison,
+        adopting=standing.adopting,
+        decision=adaptation.decision,
         created_at=adaptation.created_at,
     )
 
@@ -71,4 +83,14 @@ def compare(scanner: ManagedScanner, user: CurrentUser, session: SessionDep, res
     """Compare by the present labels what would serve the scanner best; managers only. The job is at `Location`."""
     adaptation = queries.get(session, scanner)
     response.headers["Location"] = f"{PREFIX}/jobs/{service.compare(session, adaptation, user)}"
+    return _item(session, scanner, adaptation)
+
+
+@router.post("/scanners/{scanner_id}/adaptation/decision", status_code=202, summary="Decide for a candidate")
+def decide(
+    scanner: ManagedScanner, form: DecisionForm, user: CurrentUser, session: SessionDep, response: Response
+) -> AdaptationItem:
+    """Let a candidate of the newest comparison report for the scanner; managers only. The job is at `Location`."""
+    adaptation = queries.get(session, scanner)
+    response.headers["Location"] = f"{PREFIX}/jobs/{service.decide(session, adaptation, form, user)}"
     return _item(session, scanner, adaptation)

@@ -7,11 +7,12 @@ from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 from sqlalchemy.orm import Session
 
-from app.accounts.access import CurrentUser
-from app.adaptations import queries, service
-from app.adaptations.forms import FEWEST, MOST, NewAdaptation
+from app.accounts.access import CurrentUser, address_of
+from app.accounts.service import confirm
+from app.adaptations import paper, queries, service
+from app.adaptations.forms import FEWEST, MOST, NewAdaptation, SignedDecision
 from app.db import SessionDep
-from app.errors import Invalid
+from app.errors import Conflict, Invalid
 from app.forms import FormValues, fields, parse, reasons_of
 from app.models import Project, Scanner
 from app.predictions.batches import where
@@ -23,7 +24,11 @@ router = APIRouter(tags=["adaptations"])
 
 
 def _page(
-    request: Request, session: Session, scanner: Scanner, values: Mapping[str, Any], error: Invalid | None = None
+    request: Request,
+    session: Session,
+    scanner: Scanner,
+    values: Mapping[str, Any],
+    error: Invalid | Conflict | None = None,
 ) -> Response:
     adaptation = queries.find(session, scanner)
     found = adaptation.comparison if adaptation else None
@@ -40,13 +45,15 @@ def _page(
         standing=queries.standing(session, scanner),
         found=found,
         compared=compared,
-        names=queries.names([each["name"] for each in compared["candidates"]] if compared else []),
+        names=queries.names(),
+        adopted=queries.adopted(session, scanner),
         fewest=FEWEST,
         most=MOST,
         fewest_cells=service.FEWEST_CELLS,
         target=TARGET,
         values=values,
         errors=reasons_of(error),
+        refused=error.detail if isinstance(error, Conflict) else "",
     )
 
 
@@ -73,6 +80,31 @@ def compare(scanner: ManagedScanner, user: CurrentUser, session: SessionDep) -> 
     """Compare by the present labels."""
     service.compare(session, queries.get(session, scanner), user)
     return _back(scanner)
+
+
+@router.post("/scanners/{scanner_id}/adaptation/decision")
+def decide(
+    request: Request, scanner: ManagedScanner, user: CurrentUser, session: SessionDep, values: FormValues
+) -> Response:
+    """Let a candidate report for the scanner, signed by the password of a manager."""
+    try:
+        form = parse(SignedDecision, values)
+        confirm(user, form.password, address_of(request), field="password")
+        service.decide(session, queries.get(session, scanner), form, user)
+    except (Invalid, Conflict) as error:
+        return _page(request, session, scanner, values, error)
+    return _back(scanner)
+
+
+@router.get("/scanners/{scanner_id}/adaptation/report.pdf")
+def report(scanner: ViewableScanner, session: SessionDep) -> Response:
+    """Download the decision with all that it was made on, for the lab's files."""
+    content = paper.pdf(session, scanner, queries.get(session, scanner))
+    headers = {
+        "Content-Disposition": f'attachment; filename="adaptation-{scanner.id}.pdf"',
+        "Cache-Control": "private, no-store",
+    }
+    return Response(content, media_type="application/pdf", headers=headers)
 
 
 @router.post("/scanners/{scanner_id}/adaptation/validation")

@@ -1,6 +1,5 @@
 """How far an adaptation is."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,9 +9,9 @@ from sqlalchemy.orm import Session
 from app.cells.index import columns_of
 from app.cells.sampling import scattered
 from app.errors import NotFound
-from app.jobs import Job, compare_key
+from app.jobs import Job, adopt_key, compare_key
 from app.language import _
-from app.models import Adaptation, Project, Scanner
+from app.models import Adaptation, Classifier, Project, Scanner
 from app.projects.queries import classes
 
 SAMPLES = 12
@@ -22,8 +21,8 @@ SAMPLES = 12
 class Standing:
     """What a scanner has: cells, `labels` to fit on by class code, validation cells with a label, random samples.
 
-    `reference` are samples of the other scanners of the project, `comparing` is whether a comparison is under way and
-    `problem` why the last one failed.
+    `reference` are samples of the other scanners of the project, `comparing` and `adopting` whether a comparison or
+    what follows a decision is under way, and `problem` why the last one failed.
     """
 
     cells: int
@@ -32,6 +31,7 @@ class Standing:
     samples: list[int]
     reference: list[int]
     comparing: bool
+    adopting: bool
     problem: str
 
 
@@ -56,15 +56,17 @@ def standing(session: Session, scanner: Scanner) -> Standing:
     given = columns.class_ids[mine & ~columns.frozen & ~columns.unseen]
     known = classes(session, session.get_one(Project, scanner.project_id))
     places = columns.places(adaptation.validation if adaptation else [])
-    job = _job(session, adaptation)
+    job = _job(session, compare_key(adaptation.id)) if adaptation else None
+    adopting = _job(session, adopt_key(adaptation.id)) if adaptation else None
     return Standing(
         cells=int(mine.sum()),
         labels={item.code: int((given == item.id).sum()) for item in known},
         validated=int((columns.class_ids[places] > 0).sum()),
         samples=_some(columns.cell_ids[mine]),
         reference=_some(columns.cell_ids[(columns.scanner_ids != scanner.id) & ~columns.removed]),
-        comparing=job is not None and job.state in {"queued", "running"},
-        problem=job.message if job and job.state == "dead" else "",
+        comparing=_is_open(job),
+        adopting=_is_open(adopting),
+        problem="".join(each.message for each in (job, adopting) if each and each.state == "dead"),
     )
 
 
@@ -73,20 +75,31 @@ def _some(cell_ids: np.ndarray[tuple[int], np.dtype[np.int64]]) -> list[int]:
     return chosen
 
 
-def _job(session: Session, adaptation: Adaptation | None) -> Job | None:
-    if adaptation is None:
-        return None
-    query = select(Job).where(Job.dedupe_key == compare_key(adaptation.id)).order_by(Job.id.desc()).limit(1)
-    return session.scalar(query)
+def _job(session: Session, key: str) -> Job | None:
+    return session.scalar(select(Job).where(Job.dedupe_key == key).order_by(Job.id.desc()).limit(1))
 
 
-def names(candidates: Sequence[str]) -> dict[str, str]:
+def _is_open(job: Job | None) -> bool:
+    return job is not None and job.state in {"queued", "running"}
+
+
+def is_open(session: Session, adaptation: Adaptation) -> bool:
+    """Say whether a comparison, or what follows a decision, is under way."""
+    return any(_is_open(_job(session, key(adaptation.id))) for key in (compare_key, adopt_key))
+
+
+def adopted(session: Session, scanner: Scanner) -> Classifier | None:
+    """Return the classifier that reports for a scanner, if it is a candidate of an adaptation."""
+    mine = (Classifier.scanner_id == scanner.id) & (Classifier.state == "reporting") & (Classifier.adapted != "")
+    return session.scalar(select(Classifier).where(mine))
+
+
+def names() -> dict[str, str]:
     """Return what candidates are called, by their name in the comparison."""
-    known = {
+    return {
         "existing": _("Labels of the other scanners only"),
         "new": _("Labels of this scanner only"),
         "both": _("Labels of all scanners"),
         "existing, aligned": _("Labels of the other scanners only, aligned"),
         "both, aligned": _("Labels of all scanners, aligned"),
     }
-    return {name: known[name] for name in candidates}

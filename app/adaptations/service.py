@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from app import jobs
 from app.adaptations import queries
-from app.adaptations.forms import NewAdaptation
+from app.adaptations.forms import Decision, NewAdaptation
 from app.cells.index import Columns, columns_of
 from app.db import now
 from app.errors import Conflict
@@ -46,6 +46,7 @@ def begin(session: Session, scanner: Scanner, form: NewAdaptation, by: User) -> 
         seed=seed,
         validation=chosen,
         comparison=None,
+        decision=None,
         created_by=by.id,
         created_at=now(),
     )
@@ -85,3 +86,33 @@ def compare(session: Session, adaptation: Adaptation, by: User) -> int:
     """Ask for a comparison by the present labels; returns the job id."""
     record(session, "adaptation.comparison_started", by=by.id, project_id=adaptation.project_id)
     return jobs.compare_candidates(session, adaptation.project_id, adaptation.id)
+
+
+def decide(session: Session, adaptation: Adaptation, form: Decision, by: User) -> int:
+    """Let a candidate of the newest comparison report for the scanner; returns the id of the job that does it.
+
+    It is fitted on exactly what the comparison judged. Raises Invalid for another candidate, Conflict while something
+    is under way or the project has moved to another encoder.
+    """
+    lock(session, adaptation.project_id)
+    session.refresh(adaptation)
+    if queries.is_open(session, adaptation):
+        raise Conflict(_("A comparison or a decision is under way. Wait for it, then decide."))
+    found = adaptation.comparison
+    candidates = found["comparison"]["candidates"] if found and found["comparison"] else []
+    chosen = next((each for each in candidates if each["name"] == form.candidate), None)
+    if found is None or chosen is None:
+        raise refusal({"candidate": _("The newest comparison has no such candidate.")})
+    if found["encoder_id"] != session.get_one(Project, adaptation.project_id).encoder_id:
+        raise Conflict(_("The project has moved to another encoder since the comparison. Compare again."))
+    adaptation.decision = {
+        "candidate": form.candidate, "reason": form.reason, "by": by.name, "at": now().isoformat(), "found": found,
+    }  # fmt: skip
+    scanner = session.get_one(Scanner, adaptation.scanner_id)
+    record(
+        session, "adaptation.decided", by=by.id, project_id=adaptation.project_id, scanner=scanner.name,
+        candidate=form.candidate, reason=form.reason,
+    )  # fmt: skip
+    return jobs.adopt_candidate(
+        session, adaptation.project_id, adaptation.id, user_id=by.id, candidate=chosen, reason=form.reason
+    )

@@ -59,6 +59,8 @@ def activate(session: Session, classifier: Classifier, scanner: Scanner, by: Use
                 version=classifier.version,
             )
         )
+    if classifier.adapted and classifier.scanner_id != scanner.id:
+        raise Conflict(_("This version was made for another scanner and knows no other."))
     _require_scores(classifier)
     before = session.scalar(
         select(Classifier).where(Classifier.scanner_id == scanner.id, Classifier.state == "reporting")

@@ -15,7 +15,8 @@ class Adaptation(Base):
 
     `validation` are cells of the scanner that `seed` drew before any of them had a label. They are labelled without
     their predictions and never fitted on; the set never changes. `comparison` is what the newest job found
-    (workers/adaptations.py).
+    (workers/adaptations.py), `decision` what a manager made of it: `candidate`, `reason`, `by`, `at`, and in `found`
+    the comparison they saw.
     """
 
     __tablename__ = "adaptation"
@@ -26,5 +27,6 @@ class Adaptation(Base):
     seed: Mapped[int]
     validation: Mapped[CellIds] = mapped_column(CellIdArray)
     comparison: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    decision: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     created_by: Mapped[int | None] = mapped_column(ForeignKey("user.id"))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)

@@ -13,6 +13,7 @@ class Classifier(Base):
     """A fitted head. The assist classifier of a project is its newest; a reporting one serves a scanner when activated.
 
     A candidate is a version somebody keeps under a name. Any version whose scores are kept can be activated.
+    `adapted` says which candidate of an adaptation a version is; such a one knows one scanner and is never the assist.
     `artifact` and `scores` are storage keys of safetensors files: its arrays with the labels it was fitted on, and its
     score table, which is deleted when it is old.
     """
@@ -43,6 +44,7 @@ class Classifier(Base):
     version: Mapped[int]
     state: Mapped[str]  # "assist", "candidate", "reporting", "retired"
     name: Mapped[str] = mapped_column(default="", server_default="")  # given when it was kept as a candidate
+    adapted: Mapped[str] = mapped_column(default="", server_default="")  # "both, aligned" and the like
     revision: Mapped[str] = mapped_column(default="", server_default="")  # of the code that fitted it
     head: Mapped[str]
     classes: Mapped[list[Any]] = mapped_column(JSON)  # codes, in the order of the probabilities

@@ -82,7 +82,8 @@ def learning_curve(session: Session, project_id: int) -> list[dict[str, float | 
     """Return the newest versions, fewest labels first: `labels`, the `estimate` of the fit, and `accuracy` with its
     interval `low` to `high` where it was cross-validated, else None."""
     query = select(Classifier.labels, Classifier.estimate, Classifier.metrics)
-    query = query.where(Classifier.project_id == project_id).order_by(Classifier.version.desc()).limit(POINTS)
+    query = query.where(Classifier.project_id == project_id, Classifier.adapted == "")
+    query = query.order_by(Classifier.version.desc()).limit(POINTS)
     points: list[dict[str, float | None]] = []
     for row in session.execute(query):
         low, high = row.metrics["interval"] if row.metrics else (None, None)

@@ -55,10 +55,10 @@ class ScoreTable:
 
 
 def newest_classifier(session: Session, project_id: int) -> Classifier | None:
-    """Return the assist classifier of a project: its newest version."""
+    """Return the assist classifier of a project: its newest version that is not made for one scanner alone."""
     return session.scalar(
         select(Classifier)
-        .where(Classifier.project_id == project_id, Classifier.scores.is_not(None))
+        .where(Classifier.project_id == project_id, Classifier.scores.is_not(None), Classifier.adapted == "")
         .order_by(Classifier.version.desc())
         .limit(1)
     )

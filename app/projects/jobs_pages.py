@@ -21,6 +21,8 @@ from app.templating import render
 
 SHOWN = 100
 KINDS = {
+    "adaptations.adopt": N_("Let a candidate report for a scanner"),
+    "adaptations.compare": N_("Compare candidates for a scanner"),
     "annotations.accept": N_("Accept reviewed predictions"),
     "annotations.undo": N_("Undo labels"),
     "cells.embed": N_("Compute embeddings"),

@@ -8,6 +8,7 @@ from app.models import AuditEvent
 EVENTS = {
     "adaptation.begun": N_("Validation cells of a scanner set aside"),
     "adaptation.comparison_started": N_("Comparison for a scanner started"),
+    "adaptation.decided": N_("Candidate for a scanner decided on"),
     "classifier.activated": N_("Classifier activated"),
     "classifier.kept": N_("Version kept as a candidate"),
     "class.added": N_("Class added"),

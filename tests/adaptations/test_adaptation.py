@@ -6,11 +6,13 @@ from uuid import uuid4
 
 import pytest
 from fastapi.testclient import TestClient
+from httpx2 import Response
 from sqlalchemy import select
 
 from app.cells.index import columns_of
 from app.db import reading
-from app.models import Adaptation, Project, Scanner
+from app.models import Adaptation, Classifier, Project, Scanner, Slide
+from app.predictions.scores import newest_classifier
 from tests import factories
 from tests.browsing import error_of
 from tests.pages import grid_of
@@ -62,6 +64,40 @@ def set_aside(scanner: Scanner) -> list[int]:
         return session.scalars(select(Adaptation).where(Adaptation.scanner_id == scanner.id)).one().validation.tolist()
 
 
+def decide(client: TestClient, url: str, **other: str) -> Response:
+    form = {"candidate": "new", "reason": "It is better", "password": factories.PASSWORD, **other}
+    return client.post(f"{url}/decision", data=form, follow_redirects=False)
+
+
+def assert_reports(client: TestClient, scanner: Scanner, candidate: str, versions: int) -> None:
+    """The candidate makes the reports of its scanner, and what helps with labelling stays as it was."""
+    with reading() as session:
+        reporting = session.scalars(select(Classifier).where(Classifier.state == "reporting")).one()
+        made = session.scalars(select(Classifier).where(Classifier.adapted != "")).all()
+        slides = session.scalars(select(Slide).where(Slide.scanner_id == scanner.id)).all()
+        assist = newest_classifier(session, scanner.project_id)
+    assert (reporting.scanner_id, reporting.adapted, len(made)) == (scanner.id, candidate, versions)
+    assert assist
+    assert assist.adapted == ""
+    client.post(f"/slides/{slides[0].id}/complete")
+    assert f"by version {reporting.version}." in client.get(f"/scanners/{scanner.id}/adaptation").text
+
+
+def assert_a_candidate_is_decided_on(manager: TestClient, scanner: Scanner, work: Callable[[], int]) -> None:
+    url = f"/scanners/{scanner.id}/adaptation"
+    assert decide(manager, url, candidate="nonsense").status_code == 422
+    assert error_of(decide(manager, url, password="wrong"), "password")
+    assert error_of(decide(manager, url, reason=""), "reason")
+    assert manager.get(f"{url}/report.pdf").status_code == 409
+    for version, candidate in enumerate(("new", "both, aligned", "new"), 1):
+        assert decide(manager, url, candidate=candidate).status_code == 303
+        assert decide(manager, url).status_code == 409  # one after the other
+        work()
+        assert_reports(manager, scanner, candidate, min(version, 2))
+    assert manager.get(f"{url}/report.pdf").content == manager.get(f"{url}/report.pdf").content
+    assert manager.get(f"{url}/report.pdf").content.startswith(b"%PDF")
+
+
 def test_a_scanner_is_measured_validated_and_compared(
     manager: TestClient, project: Project, scanner: Scanner, cells: Cells, work: Callable[[], int]
 ) -> None:
@@ -89,6 +125,7 @@ def test_a_scanner_is_measured_validated_and_compared(
     page = " ".join(manager.get(url).text.split())
     assert "On 50 validation cells" in page
     assert "Labels of all scanners, aligned" in page
+    assert_a_candidate_is_decided_on(manager, scanner, work)
     assert "Validation cells of a scanner set aside" in manager.get(f"/projects/{project.id}/audit").text
 
 

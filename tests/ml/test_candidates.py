@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from workers.ml.artifacts import dump_head, load_head
 from workers.ml.candidates import CANDIDATES, compare, holm
 from workers.ml.heads import fit_head
+from workers.ml.shift import Alignment
 
 fit = partial(fit_head, "ours")
 Part = tuple[np.ndarray, np.ndarray]
@@ -24,7 +26,11 @@ def cells(n: int, seed: int, offset: float = 0) -> Part:
 def compared(labels: int, seed: int = 0, offset: float = 1) -> dict[str, Any]:
     new = cells(labels, 100 + seed, offset) if labels else (np.empty((0, 12)), np.empty(0, "<U3"))
     unlabelled = cells(60, 200 + seed, offset)[0]
-    found = compare(cells(50, seed), new, unlabelled, cells(60, 300 + seed, offset), fit)
+    found, heads = compare(cells(50, seed), new, unlabelled, cells(60, 300 + seed, offset), fit)
+    X, y = cells(60, 300 + seed, offset)
+    for each in found.candidates:
+        stored, _card = load_head(dump_head(heads[each.name], {}))
+        assert (stored.predict(X) == y).sum() == sum(each.right)
     return {each.name: each for each in found.candidates} | {"recommended": found.recommended}
 
 
@@ -52,11 +58,20 @@ def test_without_labels_only_what_exists_is_judged_and_kept() -> None:
 def test_validation_labels_have_no_say_in_the_recommendation_and_no_head_learns_from_them() -> None:
     X, y = cells(40, 7, 1)
     one, other = (
-        compare(cells(50, 1), cells(8, 2, 1), cells(60, 3, 1)[0], (X, labels), fit) for labels in (y, y[::-1])
+        compare(cells(50, 1), cells(8, 2, 1), cells(60, 3, 1)[0], (X, labels), fit)[0] for labels in (y, y[::-1])
     )
     assert one.recommended == other.recommended
     assert [each.held_out for each in one.candidates] == [each.held_out for each in other.candidates]
     assert sum(one.candidates[-1].right) > sum(other.candidates[-1].right)
+
+
+def test_an_aligned_head_takes_cells_as_they_are() -> None:
+    X, y = cells(30, 1)
+    head, new = fit(X, y), cells(20, 2, 1)[0] * 3 + 1
+    aligned = Alignment("standardise").fit(X, new)
+    folded = head.after(aligned.from_, np.diag(aligned.matrix_), aligned.to_)
+    for one, other in zip(folded.predict_both(new), head.predict_both(aligned.transform(new)), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-9)
 
 
 def test_holm() -> None:

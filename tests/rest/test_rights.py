@@ -39,6 +39,7 @@ OF_MANAGERS = {
     "POST /deliveries/{delivery_id}/send",
     "POST /scanners/{scanner_id}/adaptation",
     "POST /scanners/{scanner_id}/adaptation/comparisons",
+    "POST /scanners/{scanner_id}/adaptation/decision",
 }
 OF_MEMBERS = {
     "GET /projects/{project_id}/mappings",
@@ -81,6 +82,7 @@ OF_MEMBERS = {
 REFUSED = {
     "GET /mappings/{mapping_id}/metrics": 404,
     "POST /scanners/{scanner_id}/adaptation": 409,
+    "POST /scanners/{scanner_id}/adaptation/decision": 422,
     "POST /classifiers/{classifier_id}/activate": 409,
     "POST /classifiers/{classifier_id}/keep": 409,
     "POST /scanners/{scanner_id}/rollback": 409,
@@ -129,6 +131,7 @@ def json_bodies(ids: Mapping[str, Any]) -> dict[str, Any]:
         "POST /projects/{project_id}/webhooks": {"url": "https://lis.example/", "events": ["slide.state_changed"]},
         "PATCH /webhooks/{webhook_id}": {"active": False},
         "POST /scanners/{scanner_id}/adaptation": {"cells": 50},
+        "POST /scanners/{scanner_id}/adaptation/decision": {"candidate": "new", "reason": "Better"},
         "POST /slides/{slide_id}/known": {"files": [{"sha256": "0" * 64, "name": "a.png"}]},
     }
 

@@ -15,7 +15,7 @@ from workers.ml.shift import Alignment
 Matrix = npt.NDArray[np.floating[Any]]
 Labels = npt.NDArray[Any]
 Fit = Callable[[Matrix, Labels], Any]
-"""Returns a fitted head for X (n, d), y (n,)."""
+"""Returns a fitted LogisticLDA for X (n, d), y (n,)."""
 
 CANDIDATES: Final = ("existing", "existing, aligned", "both", "both, aligned", "new")
 """Heads of the reference's labels, of both, of the new scanner's; aligned, the new one's cells are standardised to the
@@ -62,28 +62,25 @@ def compare(
     unlabelled: Matrix,
     validation: tuple[Matrix, Labels],
     fit: Fit,
-) -> Comparison:
+) -> tuple[Comparison, dict[str, Any]]:
     """Compare what can be made of labelled cells of a reference and of a new scanner, on validation cells of the new.
 
     `unlabelled` are further cells of the new scanner, from which the alignment learns. Parts are embeddings (n, d) with
     labels (n,); `new` may be empty, a reference is not. ValueError without validation cells. The balanced accuracy is
-    over the classes that occur among these.
+    over the classes that occur among these. Also returns the head of each candidate, by its name; all of them take
+    embeddings of the new scanner as they are.
     """
     X, y = validation
     if not len(y):
         raise ValueError("no validation cell has a label")
     classes, codes = np.unique(y, return_inverse=True)
     aligned = Alignment("standardise").fit(reference[0], np.concatenate([new[0], unlabelled]))
-    predictions = {
-        name: fit(*_training(name, reference, new, aligned)).predict(_seen(name, X, aligned))
-        for name in CANDIDATES
-        if _possible(name, new[1])
-    }
-    held_out = {name: _held_out(name, reference, new, aligned, fit) for name in predictions}
-    right = {name: predicted == y for name, predicted in predictions.items()}
+    heads = {name: _head(name, reference, new, aligned, fit) for name in CANDIDATES if _possible(name, new[1])}
+    held_out = {name: _held_out(name, reference, new, aligned, fit) for name in heads}
+    right = {name: head.predict(X) == y for name, head in heads.items()}
     p_values = holm({name: _mcnemar(right["existing"], hits) for name, hits in right.items() if name != "existing"})
     found = [_judge(name, hits, codes, held_out[name], p_values.get(name)) for name, hits in right.items()]
-    return Comparison(classes.tolist(), found, recommend(held_out))
+    return Comparison(classes.tolist(), found, recommend(held_out)), heads
 
 
 def recommend(held_out: dict[str, float | None]) -> str:
@@ -99,18 +96,18 @@ def _possible(name: str, y: Labels) -> bool:
     return bool(len(counts)) if name.startswith("both") else (counts > 1).sum() > 1
 
 
-def _training(
-    name: str, reference: tuple[Matrix, Labels], new: tuple[Matrix, Labels], aligned: Alignment
-) -> tuple[Matrix, Labels]:
-    if name.startswith("existing"):
-        return reference
+def _head(name: str, reference: tuple[Matrix, Labels], new: tuple[Matrix, Labels], aligned: Alignment, fit: Fit) -> Any:
+    """Return a fitted head that takes embeddings of the new scanner as they are: it aligns them by itself."""
     if name == "new":
-        return new
-    return np.concatenate([reference[0], _seen(name, new[0], aligned)]), np.concatenate([reference[1], new[1]])
-
-
-def _seen(name: str, X: Matrix, aligned: Alignment) -> Matrix:
-    return aligned.transform(X) if name.endswith("aligned") else X
+        return fit(*new)
+    X, y = reference
+    if name.startswith("both") and len(new[1]):
+        seen = aligned.transform(new[0]) if name.endswith("aligned") else new[0]
+        X, y = np.concatenate([X, seen]), np.concatenate([y, new[1]])
+    head = fit(X, y)
+    if not name.endswith("aligned"):
+        return head
+    return head.after(aligned.from_, np.maximum(np.diag(aligned.matrix_), 1e-6), aligned.to_)
 
 
 def _held_out(
@@ -125,8 +122,8 @@ def _held_out(
     fold, right = folds_of(codes, _FOLDS), np.zeros(len(y))
     for number in range(_FOLDS):
         held = fold == number
-        head = fit(*_training(name, reference, (X[~held], y[~held]), aligned))
-        right[held] = head.predict(_seen(name, X[held], aligned)) == y[held]
+        head = _head(name, reference, (X[~held], y[~held]), aligned, fit)
+        right[held] = head.predict(X[held]) == y[held]
     return float(np.mean([right[codes == code].mean() for code in judged]))
 
 

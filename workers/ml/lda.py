@@ -1,5 +1,6 @@
 """Our head for few labels: discriminant analysis, then logistic regression; calibrated, with a novelty."""
 
+from copy import copy
 from typing import Any, Final, Self
 
 import numpy as np
@@ -73,6 +74,13 @@ class LogisticLDA(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if unlabelled is not None and len(np.asarray(unlabelled)):
             self._refine(rows, codes, validate_data(self, unlabelled, dtype=np.float64, reset=False))
         return self
+
+    def after(self, offset: FloatArray, scale: FloatArray, target: FloatArray) -> Self:
+        """Return this head for cells x (d,) that must become (x - offset) * scale + target before it sees them."""
+        head = copy(self)
+        head.center_ = offset - (target - self.center_) / scale
+        head.whitener_ = scale[:, None] * self.whitener_
+        return head
 
     def decision_function(self, X: npt.ArrayLike) -> FloatArray:
         """Logits (n, k) before calibration; for two classes their difference (n,)."""

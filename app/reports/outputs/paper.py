@@ -38,11 +38,11 @@ def _font(style: str) -> Path:
 class Page(FPDF):
     """One page with the font of reports."""
 
-    def __init__(self, report: Printed) -> None:
+    def __init__(self, title: str, author: str, made_at: datetime) -> None:
         super().__init__(format="A4")
-        self.set_creation_date(report.moment)
-        self.set_title(report.title)
-        self.set_author(report.content.made.software)
+        self.set_creation_date(made_at)
+        self.set_title(title)
+        self.set_author(author)
         self.set_margin(MARGIN)
         self.set_auto_page_break(auto=False)
         self.add_font("DejaVu", "", _font(""))
@@ -59,7 +59,7 @@ class Page(FPDF):
 
 def pdf(report: Printed) -> bytes:
     """Return the file. The same signed version gives the same bytes in the same language."""
-    page = Page(report)
+    page = Page(report.title, report.content.made.software, report.moment)
     _head(page, report)
     _table(page, report)
     _remarks(page, report)
@@ -81,7 +81,7 @@ def _head(page: Page, report: Printed) -> None:
         (_("Accession"), header.accession),
         (_("Project"), header.project),
         (_("Scanner"), header.scanner),
-        (_("Received"), _moment(header.received_at)),
+        (_("Received"), moment(header.received_at)),
         (_("Version"), str(header.version) + (f" ({header.reason})" if header.reason else "")),
         (_("Counted"), _("%(cells)s cells", cells=number(report.content.counted.leukocytes))),
     ]
@@ -97,7 +97,8 @@ def _head(page: Page, report: Printed) -> None:
     page.ln(2)
 
 
-def _moment(at: datetime) -> str:
+def moment(at: datetime) -> str:
+    """Say when something was."""
     return f"{at:%Y-%m-%d %H:%M} UTC"
 
 
@@ -230,7 +231,7 @@ def _foot(page: Page, report: Printed) -> None:
     page.line(page.l_margin, page.get_y(), page.w - page.r_margin, page.get_y())
     page.ln(1.5)
     for each in report.signed:
-        page.text_line(_("Signed by %(name)s, %(at)s", name=each.name, at=_moment(each.at)), 9, bold=True)
+        page.text_line(_("Signed by %(name)s, %(at)s", name=each.name, at=moment(each.at)), 9, bold=True)
     if not report.signed:
         page.text_line(_("Not signed: not for the patient's file."), 9, bold=True, color=RED)
     state = _("activated for this scanner")
