@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 from app.cli import main
 from benchmarks.fields import TILE, UM_PER_PX, compare, write_slide
 from workers.ml import fields
-from workers.ml.fields import cells_of, diameter_of, open_field
+from workers.ml.field_files import open_field
+from workers.ml.fields import cells_of, diameter_of
 from workers.ml.images import BadImage, Pixels
 from workers.ml.regions import FRAME, Box, find_cells, red_cell_diameter
 from workers.ml.rendering import render_cell

@@ -169,7 +169,7 @@ def test_what_the_images_show_is_cells_or_fields(api: Api) -> None:
     slide = factories.make_slide(factories.make_project())
     file = {"files": ("a.png", factories.cell_image("NGS", 1))}
     refused = client.post(f"/slides/{slide.id}/images", files=file, data={"kind": "smear"})
-    assert (refused.status_code, refused.json()["detail"]) == (422, 'kind: must be "cells" or "field".')
+    assert (refused.status_code, refused.json()["detail"]) == (422, 'kind: must be "cells", "field" or "off_centre".')
     assert client.post(f"/slides/{slide.id}/images", files=file, data={"kind": "field"}).status_code == 202
     assert client.post(f"/slides/{slide.id}/images", data={"kind": "cells"}).status_code == 422
     assert client.post(f"/slides/{slide.id}/images", files=file).status_code == 202

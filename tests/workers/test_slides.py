@@ -27,7 +27,7 @@ from tests.slides.uploading import (
     upload,
     zipped,
 )
-from workers import runner, slide_rows, slides
+from workers import examining, runner, slide_rows, slides
 from workers.slide_rows import Outcome
 
 Work = Callable[[], int]
@@ -127,14 +127,14 @@ def test_a_file_that_kills_the_worker_is_refused_and_its_neighbours_are_stored(
     browser: TestClient, slide: Slide, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     poison = picture(666)
-    check = slides.check
+    check = examining.check
 
     def deadly(data: bytes) -> object:
         if data == poison:
             raise WorkerKilled
         return check(data)
 
-    monkeypatch.setattr(slides, "check", deadly)
+    monkeypatch.setattr(examining, "check", deadly)
     images = pictures(25)
     members = [*images[:14], ("poison.png", poison), *images[14:]]
     upload_id = upload(browser, slide, [("all.zip", zipped(members))])
