@@ -21,6 +21,7 @@ QUEUE_OF = {
     "adaptations.adopt": "fit",
     "adaptations.compare": "fit",
     "annotations.accept": "slides",
+    "annotations.import": "slides",
     "annotations.undo": "slides",
     "slides.delete_originals": "slides",
     "slides.unpack": "slides",
@@ -165,6 +166,12 @@ def accept_batch(session: Session, project_id: int, which: dict[str, Any], *, ac
     return _add(session, "annotations.accept", project_id, arguments, f"accept:{action}", total=which["stop"])
 
 
+def import_labels(session: Session, project_id: int, wanted: dict[str, Any], *, action: str, user_id: int) -> int:
+    """Give `labels` [[cell id, class code]] of a file, a few at a time; `overwrite` says what becomes of others."""
+    arguments = {**wanted, "action": action, "user_id": user_id}
+    return _add(session, "annotations.import", project_id, arguments, f"import:{action}", total=len(wanted["labels"]))
+
+
 def replay_action(session: Session, project_id: int, undone: str, how: str, *, action: str, user_id: int) -> int:
     """Take back ("undo") all labels one action gave, or give them again ("redo"), a few at a time."""
     arguments = {"undone": undone, "how": how, "action": action, "user_id": user_id}
@@ -173,7 +180,7 @@ def replay_action(session: Session, project_id: int, undone: str, how: str, *, a
 
 def labelling(session: Session, project_id: int) -> bool:
     """Say whether a job that gives or takes back labels waits or runs: what depends on it has to queue behind."""
-    kinds = ("annotations.accept", "annotations.undo")
+    kinds = ("annotations.accept", "annotations.import", "annotations.undo")
     unfinished = Job.kind.in_(kinds) & Job.state.in_(("queued", "running"))
     return session.scalar(select(Job.id).where(Job.project_id == project_id, unfinished).limit(1)) is not None
 

@@ -12,8 +12,8 @@ from app.accounts import pages as accounts
 from app.adaptations import api as adaptations_api
 from app.adaptations import pages as adaptations
 from app.annotations import api as annotations_api
+from app.annotations import import_pages, team_pages
 from app.annotations import pages as annotations
-from app.annotations import team_pages
 from app.cells import api as cells_api
 from app.cells import pages as cells
 from app.classifiers import api as classifiers_api
@@ -61,6 +61,7 @@ PAGES = (
     fields,
     annotations,
     team_pages,
+    import_pages,
     classifiers,
     pretraining,
     predictions,

@@ -56,6 +56,7 @@ GET /projects/{project_id}
 GET /projects/{project_id}/actions
 GET /projects/{project_id}/annotations.coco.json
 GET /projects/{project_id}/annotations.csv
+GET /projects/{project_id}/annotations/import
 GET /projects/{project_id}/audit
 GET /projects/{project_id}/cells
 GET /projects/{project_id}/cells/state
@@ -90,6 +91,8 @@ POST /fields/{field_id}/boxes
 POST /fields/{field_id}/removals
 POST /projects/{project_id}/actions/{undone}/{how}
 POST /projects/{project_id}/annotations
+POST /projects/{project_id}/annotations/import
+POST /projects/{project_id}/annotations/import/labels
 POST /projects/{project_id}/audits
 POST /projects/{project_id}/batches
 POST /projects/{project_id}/batches/{batch_id}/accept

@@ -2,13 +2,15 @@
 
 import numpy as np
 import numpy.typing as npt
+from sqlalchemy import select
 
 from app.annotations import service
 from app.annotations.forms import LabelItem
 from app.annotations.service import Act
 from app.annotations.undo import CHUNK, replay
+from app.cells.index import columns_of
 from app.db import reading
-from app.models import Batch, CellClass, Project, User
+from app.models import Batch, Cell, CellClass, Project, User
 from workers.runner import Task
 
 
@@ -17,7 +19,9 @@ def accept(task: Task) -> None:
     with reading() as session:
         batch = session.get_one(Batch, task.arguments["batch_id"])
         cell_ids: npt.NDArray[np.int64] = batch.cell_ids[: task.arguments["stop"]]
-        cell_ids = cell_ids[~np.isin(cell_ids, task.arguments["exceptions"])]
+        columns = columns_of(session, task.project_id)
+        left_out = [task.arguments["exceptions"], columns.cell_ids[columns.removed]]
+        cell_ids = cell_ids[~np.isin(cell_ids, np.concatenate(left_out))]
         code = session.get_one(CellClass, batch.class_id).code
     seconds = task.arguments.get("seconds")
     share = seconds / len(cell_ids) if seconds is not None and len(cell_ids) else None
@@ -28,6 +32,19 @@ def accept(task: Task) -> None:
         ]
         _label(task, items, "reviewed")
         task.progress(min(start + CHUNK, len(cell_ids)), len(cell_ids))
+
+
+def import_labels(task: Task) -> None:
+    """Give the labels of a file; cells that have been removed or labelled since keep what they have."""
+    labels, kept = task.arguments["labels"], {} if task.arguments["overwrite"] else {"if_class": None}
+    for start in range(0, len(labels), CHUNK):
+        some = dict(labels[start : start + CHUNK])
+        with reading() as session:
+            there = session.scalars(select(Cell.id).where(Cell.id.in_(some), ~Cell.removed)).all()
+        items = [LabelItem(cell_id=cell_id, class_=some[cell_id], **kept) for cell_id in there]
+        if items:
+            _label(task, items, "import")
+        task.progress(min(start + CHUNK, len(labels)), len(labels))
 
 
 def undo(task: Task) -> None:

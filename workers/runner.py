@@ -22,6 +22,7 @@ HANDLERS = {
     "adaptations.adopt": "workers.adaptations:adopt",
     "adaptations.compare": "workers.adaptations:compare",
     "annotations.accept": "workers.annotations:accept",
+    "annotations.import": "workers.annotations:import_labels",
     "annotations.undo": "workers.annotations:undo",
     "cells.embed": "workers.cells:embed",
     "classifiers.fit": "workers.classifiers:fit",

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from app.forms import Id
 from app.language import _
@@ -46,6 +46,20 @@ class LabelForm(BaseModel):
     batch: Id | None = None
     source: Literal["label", "accepted", "kept"] = "label"
     items: LabelItems
+
+
+def _labels(value: str) -> list[tuple[int, str]]:
+    found = [item.partition(":") for item in value.split(",") if item]
+    if not found or not all(cell_id.isdecimal() and code for cell_id, _sign, code in found):
+        raise ValueError(_("there is nothing to import"))
+    return [(int(cell_id), code) for cell_id, _sign, code in found]
+
+
+class ImportForm(BaseModel):
+    """Labels that were found in a file, as `cell id:class code`; those that cells have are kept or overwritten."""
+
+    labels: Annotated[list[tuple[int, str]], BeforeValidator(_labels)]
+    overwrite: bool = False
 
 
 class UndoForm(BaseModel):
