@@ -27,12 +27,10 @@ serve: env
 	@$(BIN)/fiftycells serve
 
 # Tests that start servers and workers need all cores; the others share them.
-BROWSER := tests/browser
 PROCESSES := tests/test_carriers.py tests/test_benchmarks.py tests/rest/test_sending.py tests/rest/test_docs.py tests/ml/test_pretrain.py
 test: env
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=auto --dist=loadfile $(addprefix --ignore=,$(BROWSER) $(PROCESSES))
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=auto --dist=loadfile $(addprefix --ignore=,$(PROCESSES))
 	$(BIN)/pytest $(PROCESSES)
-	$(BIN)/pytest $(BROWSER)
 
 lint: env
 	$(BIN)/ruff check .
