@@ -20,6 +20,7 @@ import httpx2
 CLIENT = Path(__file__).parents[1] / "static" / "client" / "fiftycells_client.py"
 PASSWORD = "correct horse battery"
 START_SECONDS = 60
+LOOK_AGAIN_SECONDS = 0.1  # more often, looking would take the processor from what is waited for
 
 
 def client_module() -> ModuleType:
@@ -221,7 +222,7 @@ def until(condition: Any, seconds: float, message: str) -> Any:
     while time.monotonic() < end:
         if value := condition():
             return value
-        time.sleep(0.02)
+        time.sleep(LOOK_AGAIN_SECONDS)
     raise AssertionError(message)
 
 
