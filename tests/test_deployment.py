@@ -12,6 +12,7 @@ import yaml
 
 from app.config import Settings, get_settings
 from app.jobs import QUEUE_OF
+from app.projects.jobs_pages import KINDS
 from tests.factories import make_user
 from workers.runner import HANDLERS
 
@@ -78,6 +79,7 @@ def test_every_setting_is_in_the_readme() -> None:
 
 def test_every_kind_of_job_has_a_queue_and_a_handler() -> None:
     assert set(QUEUE_OF) == set(HANDLERS)
+    assert set(QUEUE_OF) == set(KINDS)  # each has a name on the page of jobs
 
 
 def test_a_lost_password_is_replaced_from_the_console(installation: Path) -> None:

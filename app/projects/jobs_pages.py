@@ -24,9 +24,11 @@ KINDS = {
     "adaptations.adopt": N_("Let a candidate report for a scanner"),
     "adaptations.compare": N_("Compare candidates for a scanner"),
     "annotations.accept": N_("Accept reviewed predictions"),
+    "annotations.import": N_("Import labels"),
     "annotations.undo": N_("Undo labels"),
     "cells.embed": N_("Compute embeddings"),
     "classifiers.fit": N_("Fit classifier and score cells"),
+    "fields.cut": N_("Cut a cell out of a field"),
     "maps.extend": N_("Place new cells on the map"),
     "maps.lay_out": N_("Lay out the map"),
     "reports.classify": N_("Classify slide"),
@@ -35,6 +37,7 @@ KINDS = {
     "encoders.embed_missing": N_("Move to another encoder"),
     "encoders.pretrain": N_("Train an encoder further"),
     "demo.seed": N_("Make the demo project"),
+    "webhooks.send": N_("Send a webhook"),
 }
 
 router = APIRouter(tags=["jobs"])

@@ -20,7 +20,7 @@ from app.projects.access import ViewableProject
 from app.rest import PREFIX, Page, Paging, problems, rest_router, rows_of_page
 from app.slides import known, receiving, service, states
 from app.slides.access import EditableSlide, SlideDestination
-from app.slides.forms import MOST_FILES, MOST_MARKS, FileMark, Kind, NewSlide, kind_of, received_files
+from app.slides.forms import KINDS, MOST_FILES, MOST_MARKS, FileMark, Kind, NewSlide, kind_of, received_files
 from app.slides.pseudonyms import names_of
 from app.storage import Stored
 
@@ -128,7 +128,7 @@ FORM = {
         },
         "kind": {
             "type": "string",
-            "enum": ["cells", "field", "off_centre"],
+            "enum": list(KINDS),
             "default": "cells",
             "description": "What the images show: one cell each, a field of the smear, from which cells are cut, or "
             "one cell that is off-centre or small, which is cut out.",

@@ -3,7 +3,7 @@
 import errno
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Final, Literal, get_args
 
 from fastapi import Request
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints
@@ -23,6 +23,7 @@ MOST_FIELD_BYTES = 64 * 1024  # of a field that is no file
 Kind = Literal["cells", "field", "off_centre"]
 """What images show: one cell each, a field of the smear from which cells are cut, or one cell that is off-centre or
 small, which is cut out."""
+KINDS: Final = get_args(Kind)
 
 Accession = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64), AfterValidator(printable)
@@ -88,6 +89,6 @@ async def received_files(request: Request) -> AsyncIterator[list[UploadFile]]:
 async def kind_of(request: Request) -> str:
     """Return what the images of a multipart body show. Raises Invalid."""
     kind = (await request.form()).get("kind", "cells")
-    if kind not in get_args(Kind):
+    if kind not in KINDS:
         raise Invalid(_('kind: must be "cells", "field" or "off_centre".'))
     return str(kind)

@@ -58,7 +58,7 @@ def opened(found: Known, marks: Sequence[FileMark]) -> Iterator[list[Held]]:
 
 def _of_slide(session: Session, destination: Destination, sha256s: set[str]) -> set[str]:
     """Return those that were sent to the slide before as a file of this kind, or show one of its cells or fields."""
-    shows = Field if destination.kind == "field" else Cell
+    shows = Cell if destination.kind == "cells" else Field
     shown = select(Image.sha256).join(shows, shows.image_id == Image.id)
     sent = select(UploadPart.sha256).join(Upload, Upload.id == UploadPart.upload_id)
     return set(session.scalars(shown.where(shows.slide_id == destination.slide_id, Image.sha256.in_(sha256s)))) | set(

@@ -28,13 +28,13 @@ from app.language import _
 from app.models import Project, Slide, Upload, User
 from app.slides import receiving, service
 from app.slides.access import Destination
+from app.slides.forms import KINDS
 from app.slides.names import clean_name
 from app.slides.pseudonyms import kept_file_name
 
 PIECE: Final = 1 << 20  # bytes written at once
 HEARD_AFTER: Final = 20.0  # seconds between two signs of life
 SILENT: Final = 30.0  # seconds without a byte, until the line counts as dead and another may send
-KINDS: Final = {"cells", "field"}
 
 
 def begin(session: Session, slide: Slide, by: User, *, length: int, metadata: str) -> Upload:
@@ -48,7 +48,7 @@ def begin(session: Session, slide: Slide, by: User, *, length: int, metadata: st
         raise Invalid(_("Upload-Metadata: a filename is needed."))
     kind = values.get("kind", "cells")
     if kind not in KINDS:
-        raise Invalid(_('Upload-Metadata: kind must be "cells" or "field".'))
+        raise Invalid(_('Upload-Metadata: kind must be "cells", "field" or "off_centre".'))
     if length > most << 20:
         raise TooLarge(_("This file is larger than the %(most)s MB that are accepted here.", most=most))
     upload = service.begin_upload(session, slide, by, kind=kind, files=1, size=length)

@@ -68,8 +68,8 @@ def create(
         Header(
             alias="Upload-Metadata",
             max_length=4096,
-            description="`filename` and perhaps `kind` (`cells` or `field`), each with its value in base64, joined by "
-            "commas. A ZIP counts as its images.",
+            description="`filename` and perhaps `kind` (`cells`, `field` or `off_centre`), each with its value in "
+            "base64, joined by commas. A ZIP counts as its images.",
         ),
     ] = "",
 ) -> Response:

@@ -64,7 +64,7 @@ class Client:
             raise
 
     def send(self, slide: int, files: Iterable[str | Path], kind: str = "cells") -> None:
-        """Send files (single images or ZIPs), those the server does not have; `kind` is "cells" or "field"."""
+        """Send files (single images or ZIPs), those the server lacks; `kind` is what they show (docs/rest.md)."""
         paths = [Path(file) for file in files]
         for start in range(0, len(paths), TOGETHER):
             some = {_sha256(path): path for path in paths[start : start + TOGETHER]}

@@ -125,6 +125,8 @@ def test_a_file_is_refused_or_given_up_in_words(api: Api, slide: Slide, work: Wo
     client = api()
     assert "filename" in announce(client, slide, 10).json()["detail"]
     assert "kind" in announce(client, slide, 10, filename="a.png", kind="smear").json()["detail"]
+    for kind in ("cells", "field", "off_centre"):
+        assert announce(client, slide, 10, filename="a.png", kind=kind).status_code == 201
     assert announce(client, slide, 10**12, filename="a.svs").status_code == 413
     other = client.post(f"/slides/{slide.id}/uploads", headers={"Upload-Length": "3", "Tus-Resumable": "0.2.2"})
     assert (other.status_code, other.headers["tus-version"]) == (412, "1.0.0")
