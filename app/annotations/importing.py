@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from app.errors import Invalid
@@ -22,6 +22,7 @@ from app.models import Cell, CellClass, Field, Image, Project, Slide
 
 MOST_ROWS = 100_000
 LISTED = 20  # problems that are named
+FETCH = 10_000  # cells read from the database at a time
 OVERLAP = 0.5  # of the union of two boxes
 Box = Sequence[float]
 
@@ -61,7 +62,7 @@ def read(session: Session, project: Project, data: bytes) -> Found:
     rows = list(_rows(data))
     if len(rows) > MOST_ROWS:
         raise Invalid(_("file: it has more than %(most)s labels; split it.", most=f"{MOST_ROWS:,}"))
-    cells, codes = _Cells(session, project), _codes(session, project)
+    cells, codes = _Cells(session, project, rows), _codes(session, project)
     found = Found(rows=len(rows))
     for row in rows:
         code = codes.get(row.label.casefold())
@@ -84,31 +85,37 @@ def _codes(session: Session, project: Project) -> dict[str, str]:
     return {each.name.casefold(): each.code for each in classes} | {each.code.casefold(): each.code for each in classes}
 
 
-class _Cells:
-    """The cells of a project by all that a row may name."""
+def _cells(project: Project) -> Select[*tuple[Any, ...]]:
+    return (
+        select(Cell.id, Cell.name, Cell.box, Image.sha256, Slide.accession, Field.name.label("field"), CellClass.code)
+        .join(Image, Image.id == Cell.image_id)
+        .join(Slide, Slide.id == Cell.slide_id)
+        .outerjoin(Field, Field.id == Cell.field_id)
+        .outerjoin(CellClass, CellClass.id == Cell.class_id)
+        .where(Cell.project_id == project.id, ~Cell.removed)
+    )
 
-    def __init__(self, session: Session, project: Project) -> None:
-        query = (
-            select(
-                Cell.id, Cell.name, Cell.box, Image.sha256, Slide.accession, Field.name.label("field"), CellClass.code
-            )
-            .join(Image, Image.id == Cell.image_id)
-            .join(Slide, Slide.id == Cell.slide_id)
-            .outerjoin(Field, Field.id == Cell.field_id)
-            .outerjoin(CellClass, CellClass.id == Cell.class_id)
-            .where(Cell.project_id == project.id, ~Cell.removed)
-        )
+
+class _Cells:
+    """The cells of a project that rows of a file may mean, by all that a row may name; memory grows with the file."""
+
+    def __init__(self, session: Session, project: Project, rows: Sequence[Row]) -> None:
         self.label_of: dict[int, str] = {}
         self.by_sha256: dict[str, list[int]] = defaultdict(list)
         self.by_name: dict[tuple[str, str], list[int]] = defaultdict(list)
         self.in_field: dict[tuple[str, str], list[tuple[int, Box]]] = defaultdict(list)
-        for row in session.execute(query):
-            self.label_of[row.id] = row.code or ""
-            self.by_sha256[row.sha256].append(row.id)
-            for slide in (row.accession, ""):
-                self.by_name[slide, row.name].append(row.id)
-                if row.field and row.box:
-                    self.in_field[slide, row.field].append((row.id, row.box))
+        sha256s, files, ids = ({getattr(row, name) for row in rows} for name in ("sha256", "file", "cell_id"))
+        for cell in session.execute(_cells(project).execution_options(yield_per=FETCH)):
+            if cell.sha256 in sha256s or files & {cell.name, cell.field} or cell.id in ids:
+                self._add(cell)
+
+    def _add(self, cell: Any) -> None:
+        self.label_of[cell.id] = cell.code or ""
+        self.by_sha256[cell.sha256].append(cell.id)
+        for slide in (cell.accession, ""):
+            self.by_name[slide, cell.name].append(cell.id)
+            if cell.field and cell.box:
+                self.in_field[slide, cell.field].append((cell.id, cell.box))
 
     def of(self, row: Row) -> list[int]:
         """Return the cells a row means: several only where they show the same image."""
