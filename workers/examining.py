@@ -3,6 +3,7 @@
 import hashlib
 import io
 import threading
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from workers.ml.fields import cell_of, cells_of, diameter_of
 from workers.ml.images import FORMATS, BadImage, Pixels, check
 from workers.ml.pyramids import write_pyramid
 from workers.ml.regions import Box
-from workers.slide_rows import Cut, Found
+from workers.outcomes import Cut, Found
 
 LARGE: Final = 4_000_000  # pixels; larger images are decoded one at a time, to bound memory, and shown in tiles
 
@@ -29,44 +30,45 @@ _one_large = threading.Lock()
 
 def examine(member: Member) -> Result:
     """Check that a member is an image by decoding it, and store its thumbnail; a text is the reason of a refusal."""
-    if member.data is None:
-        return member.reason
-    try:
-        with _one_large if _pixels(member.data) > LARGE else nullcontext():
-            return kept(member.data, member.name)
-    except BadImage as error:
-        return error.reason
+    return _looked_into(member, kept)
 
 
 def cut(member: Member, um_per_px: float | None) -> Result:
     """Check that a member is a field and cut out its cells; without a scale, red cells tell it."""
-    if member.data is None:
-        return member.reason
-    try:
-        with _one_large if _pixels(member.data) > LARGE else nullcontext():
-            image = kept(member.data, member.name)
-            field = field_of(member.data, um_per_px)
-            diameter = diameter_of(field)
-            cells = [
-                kept_cell(pixels, f"{member.name} {number}", box)
-                for number, (box, pixels) in enumerate(cells_of(field, diameter), 1)
-            ]
-            if field.width * field.height > LARGE:
-                _store_pyramid(field, image.sha256)
-    except BadImage as error:
-        return error.reason
-    return Cut(image, diameter, cells)
+
+    def look(data: bytes, name: str) -> Cut:
+        image = kept(data, name)
+        field = field_of(data, um_per_px)
+        diameter = diameter_of(field)
+        cells = [
+            kept_cell(pixels, f"{name} {number}", box)
+            for number, (box, pixels) in enumerate(cells_of(field, diameter), 1)
+        ]
+        if field.width * field.height > LARGE:
+            _store_pyramid(field, image.sha256)
+        return Cut(image, diameter, cells)
+
+    return _looked_into(member, look)
 
 
 def centred(member: Member, um_per_px: float | None) -> Result:
     """Check that a member shows a cell, and cut it out: the image is the field of this one cell."""
+
+    def look(data: bytes, name: str) -> Cut:
+        image = kept(data, name)
+        diameter, box, pixels = cell_of(field_of(data, um_per_px))
+        return Cut(image, diameter, [kept_cell(pixels, name, box)])
+
+    return _looked_into(member, look)
+
+
+def _looked_into(member: Member, look: Callable[[bytes, str], Found | Cut]) -> Result:
+    """Look into a member, large ones one at a time; returns the reason of a refusal."""
     if member.data is None:
         return member.reason
     try:
         with _one_large if _pixels(member.data) > LARGE else nullcontext():
-            image = kept(member.data, member.name)
-            diameter, box, pixels = cell_of(field_of(member.data, um_per_px))
-            return Cut(image, diameter, [kept_cell(pixels, member.name, box)])
+            return look(member.data, member.name)
     except BadImage as error:
         return error.reason
 

@@ -6,7 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.annotations.service import Act, already_saved, remember, store, tell
-from app.db import insert_into, now, reading
+from app.db import reading
 from app.events import publish
 from app.fields import service
 from app.models import Cell, Field, Image, Project, Slide, User
@@ -14,14 +14,14 @@ from app.models.project import lock
 from app.projects import queries
 from app.slides import states
 from app.storage import get_storage
-from workers import slide_files, slide_rows
+from workers import cell_rows, slide_files
 from workers.examining import kept_cell
 from workers.ml.field_files import open_field
 from workers.ml.fields import cut_at
 from workers.ml.regions import Box
+from workers.outcomes import Found
 from workers.runner import Task
 from workers.slide_files import KeptFile
-from workers.slide_rows import Found
 
 
 def cut_cell(task: Task) -> None:
@@ -73,13 +73,9 @@ def _add(session: Session, task: Task, field: Field, found: Found) -> None:
 
 def _cell(session: Session, field: Field, found: Found) -> tuple[Cell, bool]:
     """Return the cell of the slide that shows this image, and whether it is a new one, queued for its embedding."""
-    ids, _new = slide_rows.add_images(session, {found.sha256: found})
-    mine = {"slide_id": field.slide_id, "image_id": ids[found.sha256]}
-    row = {
-        **mine, "project_id": field.project_id, "name": found.name, "created_at": now(),
-        "scanner_id": session.get_one(Slide, field.slide_id).scanner_id,
-    }  # fmt: skip
-    insert = insert_into(session, Cell).on_conflict_do_nothing(index_elements=[Cell.slide_id, Cell.image_id])
-    is_new = session.scalars(insert.returning(Cell.id), [row]).one_or_none() is not None
-    slide_rows.queue_embedding(session, field.project_id, [mine["image_id"]])
-    return session.scalars(select(Cell).filter_by(**mine)).one(), is_new
+    ids, _new = cell_rows.add_images(session, [cell_rows.image_row(found)])
+    image_id = ids[found.sha256]
+    row = cell_rows.cell_row(session.get_one(Slide, field.slide_id), image_id, found, field.id)
+    is_new = bool(cell_rows.add_cells(session, [row]))
+    cell_rows.queue_embedding(session, field.project_id, [image_id])
+    return session.scalars(select(Cell).filter_by(slide_id=field.slide_id, image_id=image_id)).one(), is_new

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.db import insert_into, now
 from app.models import Image, Original, Slide
-from app.storage import get_storage
+from app.storage import Stored, get_storage
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,11 @@ class KeptFile:
     folder: str
     sha256: str
     data: bytes
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return len(self.data)
 
 
 def received_file(data: bytes) -> KeptFile:
@@ -42,7 +47,7 @@ def put_back(files: Iterable[KeptFile]) -> None:
     put(file for file in files if not get_storage().exists(f"{file.folder}/{file.sha256}"))
 
 
-def add_originals(session: Session, slide: Slide, received: Mapping[str, KeptFile]) -> None:
+def add_originals(session: Session, slide: Slide, received: Mapping[str, KeptFile | Stored]) -> None:
     """Note which file each image of the slide, by its sha256, was received in."""
     if not received:
         return
@@ -52,7 +57,7 @@ def add_originals(session: Session, slide: Slide, received: Mapping[str, KeptFil
             "slide_id": slide.id,
             "image_id": row.id,
             "sha256": received[row.sha256].sha256,
-            "size": len(received[row.sha256].data),
+            "size": received[row.sha256].size,
             "created_at": now(),
         }
         for row in ids

@@ -2,23 +2,23 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from app import jobs
-from app.db import insert_into, now, reading
+from app.db import now, reading
 from app.language import N_
-from app.models import Cell, Embedding, Field, Image, Project, Refusal, Slide, Upload, UploadPart
+from app.models import Cell, Project, Refusal, Slide, Upload, UploadPart
 from app.models.project import lock
 from app.slides import states
 from app.slides.queries import progress
 from app.slides.service import tell
 from app.storage import get_storage
 from workers import slide_files
-from workers.archives import Member
+from workers.cell_rows import add_cells, add_field, add_images, cell_row, image_row, queue_embedding
+from workers.outcomes import Cut, Found, InField, Outcome
 from workers.runner import Task
 from workers.slide_files import KeptFile, received_file
 
@@ -29,70 +29,6 @@ CRASHED = N_("the worker stopped each time it read this file")
 
 class OvertakenError(Exception):
     """Another job of the same upload has stored these members already."""
-
-
-@dataclass(frozen=True)
-class Found:
-    """A decoded image to keep; `format` is Pillow's name of it, `box` its place in a field it was cut from.
-
-    `received` is the file it came in, where that holds more than its pixels.
-    """
-
-    data: bytes
-    name: str
-    sha256: str
-    format: str
-    width: int
-    height: int
-    box: tuple[int, int, int, int] | None = None
-    received: bytes | None = None
-
-
-@dataclass(frozen=True)
-class Cut:
-    """A field, the diameter of its red cells in pixels, and the cells cut from it."""
-
-    field: Found
-    red_cell_px: float
-    cells: Sequence[Found]
-
-
-@dataclass(frozen=True)
-class InField:
-    """Cells from a part of a field that is stored already."""
-
-    field_id: int
-    cells: Sequence[Found]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a member: an image or field, the reason why it is refused, or None if it was passed over."""
-
-    part_id: int
-    member: Member
-    result: Found | Cut | InField | str | None
-
-    @property
-    def cells(self) -> Sequence[Found]:
-        """Images that become cells."""
-        match self.result:
-            case Found() as found:
-                return [found]
-            case Cut(cells=cells) | InField(cells=cells):
-                return cells
-        return []
-
-    @property
-    def originals(self) -> Sequence[Found]:
-        """All images to keep."""
-        return [self.result.field, *self.result.cells] if isinstance(self.result, Cut) else self.cells
-
-    @property
-    def size(self) -> int:
-        """Bytes in memory."""
-        made = [found.data for found in self.originals if found.data is not self.member.data]
-        return self.member.size + sum(map(len, made))
 
 
 def begin(task: Task, upload_id: int) -> None:
@@ -169,69 +105,27 @@ def _add_cells(
     `in_fields` are the fields of those whose field is stored already. Returns how many cells are new.
     """
     slide = session.get_one(Slide, upload.slide_id)
-    image_ids, created = add_images(session, images)
-    field_ids = in_fields | _add_fields(session, slide, image_ids, fields)
-    rows = [
-        {
-            "project_id": slide.project_id,
-            "slide_id": slide.id,
-            "scanner_id": slide.scanner_id,
-            "image_id": image_ids[sha256],
-            "name": found.name,
-            "field_id": field_ids.get(sha256),
-            "box": found.box and list(found.box),
-            "created_at": now(),
-        }
-        for sha256, found in images.items()
-        if sha256 not in fields
-    ]
-    if not rows:
+    image_ids, created = add_images(session, [image_row(found) for found in images.values()])
+    field_ids = dict(in_fields)
+    for sha256, cut in fields.items():
+        field = add_field(session, slide, image_ids[sha256], cut.field.name, cut.red_cell_px)
+        field_ids |= dict.fromkeys([cell.sha256 for cell in cut.cells], field.id)
+    stored = add_cells(
+        session,
+        [
+            cell_row(slide, image_ids[sha256], found, field_ids.get(sha256))
+            for sha256, found in images.items()
+            if sha256 not in fields
+        ],
+    )
+    if not stored:
         return 0
-    insert = insert_into(session, Cell).on_conflict_do_nothing(index_elements=[Cell.slide_id, Cell.image_id])
-    stored = session.scalars(insert.returning(Cell.image_id), rows).all()
     known = _on_other_slides(session, slide, set(stored) - created)
     counts = Counter(upload.elsewhere) + Counter(str(slide_id) for slide_id in known.values())
     upload.elsewhere = dict(counts)
     # What is on another slide of the project has been queued with that slide.
     queue_embedding(session, slide.project_id, [image_id for image_id in stored if image_id not in known])
     return len(stored)
-
-
-def _add_fields(session: Session, slide: Slide, image_ids: dict[str, int], fields: dict[str, Cut]) -> dict[str, int]:
-    """Make each image a field of the slide unless it is one; returns the field's id by the sha256 of each cell."""
-    found: dict[str, int] = {}
-    for sha256, cut in fields.items():
-        mine = {"slide_id": slide.id, "image_id": image_ids[sha256]}
-        field = session.scalar(select(Field).filter_by(**mine))
-        if field is None:
-            field = Field(
-                project_id=slide.project_id, name=cut.field.name, red_cell_px=cut.red_cell_px, created_at=now(), **mine
-            )
-            session.add(field)
-            session.flush()
-        found |= dict.fromkeys([cell.sha256 for cell in cut.cells], field.id)
-    return found
-
-
-def add_images(session: Session, images: dict[str, Found]) -> tuple[dict[str, int], set[int]]:
-    """Return the image id of each sha256, and the ids of those that are new."""
-    if not images:
-        return {}, set()
-    rows = [
-        {
-            "sha256": sha256,
-            "format": found.format,
-            "width": found.width,
-            "height": found.height,
-            "size": len(found.data),
-            "created_at": now(),
-        }
-        for sha256, found in images.items()
-    ]
-    insert = insert_into(session, Image).on_conflict_do_nothing(index_elements=[Image.sha256])
-    created = set(session.scalars(insert.returning(Image.id), rows))
-    ids = session.execute(select(Image.sha256, Image.id).where(Image.sha256.in_(images)))
-    return {row.sha256: row.id for row in ids}, created
 
 
 def _on_other_slides(session: Session, slide: Slide, image_ids: Collection[int]) -> dict[int, int]:
@@ -242,18 +136,6 @@ def _on_other_slides(session: Session, slide: Slide, image_ids: Collection[int])
         .group_by(Cell.image_id)
     )
     return {row[0]: row[1] for row in session.execute(query)}
-
-
-def queue_embedding(session: Session, project_id: int, image_ids: Sequence[int]) -> None:
-    """Queue embedding by the project's encoder, and by the next one while the project moves to it."""
-    project = session.get_one(Project, project_id)
-    for encoder_id in (project.encoder_id, project.next_encoder_id):
-        if encoder_id is None:
-            continue
-        query = select(Embedding.image_id).where(Embedding.encoder_id == encoder_id, Embedding.image_id.in_(image_ids))
-        seen = set(session.scalars(query))
-        new = [image_id for image_id in image_ids if image_id not in seen]
-        jobs.embed_images(session, project_id, encoder_id, new)
 
 
 def _count(session: Session, upload: Upload, batch: Iterable[Outcome], *, stored: int) -> None:

@@ -25,8 +25,9 @@ from workers import slide_rows, whole_slides
 from workers.archives import Member, read_members
 from workers.examining import Result, centred, cut, examine
 from workers.ml.field_files import is_slide
+from workers.outcomes import Outcome
 from workers.runner import Task
-from workers.slide_rows import CRASHED, STRIKES, Outcome, OvertakenError
+from workers.slide_rows import CRASHED, STRIKES, OvertakenError
 
 THREADS: Final = max(2, min(4, os.cpu_count() or 1))
 BATCH: Final = 200  # images per transaction

@@ -13,24 +13,24 @@ from typing import Final
 
 import numpy as np
 import openslide
-from sqlalchemy import select
-from sqlalchemy.orm import Session
 
-from app.db import insert_into, now, reading
-from app.models import Field, Image, Original, Project, Slide, Upload, UploadPart
+from app.db import now, reading
+from app.models import Field, Project, Slide, Upload, UploadPart
 from app.models.project import lock
 from app.slides.queries import READING
 from app.storage import Stored, get_storage
-from workers import slide_rows
+from workers import slide_files, slide_rows
 from workers.archives import Member
+from workers.cell_rows import Row, add_field, add_images
 from workers.examining import kept_cell
 from workers.ml.field_files import Field as Picture
-from workers.ml.field_files import open_field
+from workers.ml.field_files import open_slide
 from workers.ml.fields import cells_in, diameter_of, tiles_of
 from workers.ml.images import THUMBNAIL, BadImage, to_jpeg
 from workers.ml.pyramids import write_pyramid
+from workers.outcomes import InField, Outcome
 from workers.runner import Task
-from workers.slide_rows import CRASHED, STRIKES, InField, Outcome
+from workers.slide_rows import CRASHED, STRIKES
 
 AT_ONCE: Final = 8  # tiles in one transaction
 
@@ -53,7 +53,7 @@ def _outcomes(task: Task, part: UploadPart, um_per_px: float | None, *, careful:
     if careful:
         slide_rows.mark(task, part.id, part.next_member)
     try:
-        picture = open_field(get_storage().local_path(f"uploads/{part.sha256}"), um_per_px)
+        picture = open_slide(get_storage().local_path(f"uploads/{part.sha256}"), um_per_px)
         field_id, diameter = _field(task, part, picture)
         tiles = tiles_of(picture, diameter)
         for index in range(part.next_member, len(tiles)):
@@ -85,30 +85,15 @@ def _field(task: Task, part: UploadPart, picture: Picture) -> tuple[int, float]:
     received = _received(part) if keep_received else None
     with task.transaction() as session:
         lock(session, task.project_id)
-        session.execute(insert_into(session, Image).on_conflict_do_nothing(index_elements=[Image.sha256]), [image])
-        image_id = session.scalars(select(Image.id).where(Image.sha256 == image["sha256"])).one()
+        image_id = add_images(session, [image])[0][image["sha256"]]
         slide = session.get_one(Slide, session.get_one(Upload, part.upload_id).slide_id)
-        field = session.scalar(select(Field).filter_by(slide_id=slide.id, image_id=image_id))
-        if field is None:
-            field = Field(
-                project_id=slide.project_id, slide_id=slide.id, image_id=image_id, name=part.name,
-                red_cell_px=diameter, created_at=now(),
-            )  # fmt: skip
-            session.add(field)
-            session.flush()
+        field = add_field(session, slide, image_id, part.name, diameter)
         session.get_one(UploadPart, part.id).field_id = field.id
         if received:
-            _add_original(session, field, received)
+            slide_files.add_originals(session, slide, {image["sha256"]: received})
         if not get_storage().exists(f"images/{image['sha256']}"):  # its time on another slide ended just now
             raise FileNotFoundError(f"images/{image['sha256']}")
         return field.id, field.red_cell_px
-
-
-def _add_original(session: Session, field: Field, received: Stored) -> None:
-    row = {"slide_id": field.slide_id, "image_id": field.image_id, "sha256": received.sha256, "size": received.size}
-    key = [Original.slide_id, Original.image_id]
-    insert = insert_into(session, Original).on_conflict_do_nothing(index_elements=key)
-    session.execute(insert, [{**row, "created_at": now()}])
 
 
 def _received(part: UploadPart) -> Stored:
@@ -116,7 +101,7 @@ def _received(part: UploadPart) -> Stored:
         return get_storage().put("originals", file)
 
 
-def _written(task: Task, picture: Picture) -> dict[str, object]:
+def _written(task: Task, picture: Picture) -> Row:
     """Store the pixels of a slide and its thumbnail; returns the row of the image."""
     with TemporaryDirectory(dir=get_storage().temporary) as folder:
         path = Path(folder) / "pyramid"

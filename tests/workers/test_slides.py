@@ -28,7 +28,7 @@ from tests.slides.uploading import (
     zipped,
 )
 from workers import examining, runner, slide_rows, slides
-from workers.slide_rows import Outcome
+from workers.outcomes import Outcome
 
 Work = Callable[[], int]
 

@@ -49,9 +49,7 @@ def open_field(path: Path, um_per_px: float | None = None) -> Field:
 
     Raises BadImage with the reason.
     """
-    field = _open_slide(path) if is_slide(path) else field_of(path.read_bytes())
-    field.um_per_px = um_per_px or field.um_per_px
-    return field
+    return open_slide(path, um_per_px) if is_slide(path) else field_of(path.read_bytes(), um_per_px)
 
 
 def field_of(data: bytes, um_per_px: float | None = None) -> Field:
@@ -72,17 +70,19 @@ class Decoded:
         return self.pixels[top : top + height, left : left + width]
 
 
-def _open_slide(path: Path) -> Field:
+def open_slide(path: Path, um_per_px: float | None = None) -> Field:
+    """Open what `is_slide`. Raises BadImage with the reason."""
     try:
-        if openslide.OpenSlide.detect_format(path):
-            return _Slide(openslide.OpenSlide(path))
-        return _Tiff(path)
+        known = openslide.OpenSlide.detect_format(path)
+        field: Field = _Slide(openslide.OpenSlide(path)) if known else _Tiff(path)
     except openslide.OpenSlideError as error:
         raise BadImage("damaged: %(error)s", error=error) from error
     except (tifffile.TiffFileError, IndexError, OSError, ValueError) as error:
         if isinstance(error, BadImage):
             raise
         raise BadImage("damaged: this TIFF cannot be read") from error
+    field.um_per_px = um_per_px or field.um_per_px
+    return field
 
 
 class _Slide:
