@@ -5,13 +5,12 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response, StreamingResponse
-from sqlalchemy.orm import Session
 
 from app.cells import pictures
 from app.cells.access import ViewableCell, ViewableImage
 from app.cells.originals import lost, originals_deleted, received_of
 from app.db import SessionDep
-from app.errors import NotFound
+from app.errors import AppError, NotFound
 from app.forms import PathId
 from app.language import _
 from app.models import Field, Image
@@ -22,32 +21,36 @@ AROUND = 12  # red cells across
 router = APIRouter(tags=["cells"])
 
 
-def _answer(
-    request: Request, session: Session, cell_id: int, etag: str, make: Callable[[], tuple[bytes, str]]
+def answer(
+    request: Request, etag: str, make: Callable[[], tuple[bytes, str]], why_lost: Callable[[], AppError]
 ) -> Response:
-    """Answer with bytes that never change under their address, or 304 to whoever has them. Raises Gone or NotFound."""
+    """Answer with bytes that never change under their address, or 304 to whoever has them. Raises what `why_lost`
+    returns where the file they are made of is gone."""
     headers = {"ETag": f'"{etag}"', "Cache-Control": "private, max-age=31536000, immutable"}
     if headers["ETag"] in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
     try:
         data, media_type = make()
     except FileNotFoundError:
-        raise lost(session, cell_id) from None
+        raise why_lost() from None
     return Response(data, headers=headers, media_type=media_type)
 
 
 @router.get("/cells/{cell_id}/thumbnail")
 def thumbnail(request: Request, cell_id: PathId, image: ViewableImage, session: SessionDep) -> Response:
     """Show a cell as small as the grid does."""
-    return _answer(
-        request, session, cell_id, f"{image.sha256}-small", lambda: (pictures.thumbnail(image), "image/jpeg")
+    return answer(
+        request,
+        f"{image.sha256}-small",
+        lambda: (pictures.thumbnail(image), "image/jpeg"),
+        lambda: lost(session, cell_id),
     )
 
 
 @router.get("/cells/{cell_id}/image")
 def full_size(request: Request, cell_id: PathId, image: ViewableImage, session: SessionDep) -> Response:
     """Show a cell at its full size."""
-    return _answer(request, session, cell_id, f"{image.sha256}-full", lambda: pictures.full_size(image))
+    return answer(request, f"{image.sha256}-full", lambda: pictures.full_size(image), lambda: lost(session, cell_id))
 
 
 @router.get("/cells/{cell_id}/field")
@@ -58,12 +61,11 @@ def field(request: Request, cell: ViewableCell, session: SessionDep) -> Response
     of, box = session.get_one(Field, cell.field_id), cell.box
     image = session.get_one(Image, of.image_id)
     side = AROUND * of.red_cell_px
-    return _answer(
+    return answer(
         request,
-        session,
-        cell.id,
         f"{image.sha256}-{cell.id}",
         lambda: (pictures.surroundings(image, box, side), "image/jpeg"),
+        lambda: lost(session, cell.id),
     )
 
 

@@ -10,7 +10,7 @@ from app.db import SessionDep
 from app.fields import service
 from app.fields.access import EditableField
 from app.fields.forms import BoxForm, RemoveForm
-from app.rest import PREFIX, rest_router
+from app.rest import PREFIX, problems, rest_router
 from app.slides.access import ViewableSlide
 from app.slides.queries import fields_of
 
@@ -63,7 +63,7 @@ def index(slide: ViewableSlide, session: SessionDep) -> FieldList:
     )  # fmt: skip
 
 
-@router.post("/fields/{field_id}/boxes", status_code=202, summary="Draw the box of a cell")
+@router.post("/fields/{field_id}/boxes", status_code=202, summary="Draw the box of a cell", responses=problems(410))
 def draw(field: EditableField, form: BoxForm, user: CurrentUser, session: SessionDep, response: Response) -> Cutting:
     """Cut out a cell that was missed, or, with `replaces`, one in place of a cell whose box is wrong.
 

@@ -9,6 +9,7 @@ from app import events
 from app.accounts.access import CurrentUser
 from app.cells.access import ViewableCell
 from app.cells.originals import missing
+from app.cells.pages import answer
 from app.db import SessionDep
 from app.errors import NotFound
 from app.fields import queries, service, tiles
@@ -58,15 +59,15 @@ def cells(field: ViewableField, user: CurrentUser, session: SessionDep) -> dict[
 
 
 @router.get("/fields/{field_id}/thumbnail")
-def thumbnail(field: ViewableField, session: SessionDep) -> Response:
+def thumbnail(request: Request, field: ViewableField, session: SessionDep) -> Response:
     """Show a field as small as the page of its slide does. Raises NotFound, Gone."""
     image = session.get_one(Image, field.image_id)
-    try:
-        data = get_storage().read(f"thumbnails/{image.sha256}")
-    except FileNotFoundError:
-        raise missing(session.get_one(Slide, field.slide_id)) from None
-    headers = {"Cache-Control": "private, max-age=31536000, immutable"}
-    return Response(data, headers=headers, media_type="image/jpeg")
+    return answer(
+        request,
+        f"{image.sha256}-small",
+        lambda: (get_storage().read(f"thumbnails/{image.sha256}"), "image/jpeg"),
+        lambda: missing(session.get_one(Slide, field.slide_id)),
+    )
 
 
 @router.get("/fields/{field_id}/tiles/{level}/{column}/{row}")
@@ -75,13 +76,12 @@ def tile(
 ) -> Response:
     """Show a part of a field at one of its sizes. Raises NotFound, Gone."""
     image = session.get_one(Image, field.image_id)
-    headers = {"ETag": f'"{image.sha256}"', "Cache-Control": "private, max-age=31536000, immutable"}
-    if headers["ETag"] in request.headers.get("if-none-match", ""):
-        return Response(status_code=304, headers=headers)
-    try:
-        return Response(tiles.tile(image, level, column, row), headers=headers, media_type="image/jpeg")
-    except FileNotFoundError:
-        raise missing(session.get_one(Slide, field.slide_id)) from None
+    return answer(
+        request,
+        image.sha256,
+        lambda: (tiles.tile(image, level, column, row), "image/jpeg"),
+        lambda: missing(session.get_one(Slide, field.slide_id)),
+    )
 
 
 @router.get("/cells/{cell_id}/place")

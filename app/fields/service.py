@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from app import jobs
 from app.annotations.service import Act, remember, store, tell
+from app.cells.originals import missing
 from app.errors import NotFound
 from app.fields.forms import BoxForm
 from app.forms import refusal
@@ -15,14 +16,21 @@ from app.language import _
 from app.models import Cell, Field, Image, Project, Slide, User
 from app.models.project import lock
 from app.slides.states import refuse_signed
+from app.storage import get_storage
 
 SMALLEST, LARGEST = 0.3, 8  # sides of a box in diameters of a red cell
 
 
 def draw(session: Session, field: Field, form: BoxForm, *, action: str, by: User) -> int:
-    """Queue the cutting of a cell at a box; returns the job. Raises Invalid, NotFound, and Conflict if it is signed."""
-    refuse_signed(session.get_one(Slide, field.slide_id))
-    _check(session.get_one(Image, field.image_id), field, form.box)
+    """Queue the cutting of a cell at a box; returns the job.
+
+    Raises Invalid, NotFound, Conflict if the slide is signed, and Gone if the time for keeping the field was over.
+    """
+    slide, image = session.get_one(Slide, field.slide_id), session.get_one(Image, field.image_id)
+    refuse_signed(slide)
+    _check(image, field, form.box)
+    if not get_storage().exists(f"images/{image.sha256}"):
+        raise missing(slide)
     if form.replaces is not None:
         cells_of(session, field, [form.replaces])
     wanted = {"field_id": field.id, **form.model_dump(include={"box", "replaces"})}

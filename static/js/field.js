@@ -222,9 +222,12 @@ document.addEventListener("click", ({ target }) => {
   else if (button) label(button.dataset.classCode);
 });
 
-const mine = ({ field_id: id }) => id === Number(field) && refresh();
 new Live(frame.dataset, {
-  field: (event) => { pending = []; mine(event); },
+  field: ({ field_id: id }) => {
+    if (id !== Number(field)) return;
+    pending = [];
+    refresh();
+  },
   labels: refresh,
   scores: refresh,
   job: ({ id, state, message }) => {

@@ -11,8 +11,9 @@ from fastapi.testclient import TestClient
 from sqlalchemy import select
 
 from app.db import reading, transaction
-from app.models import Cell, Field, Project, Slide, User
+from app.models import Cell, Field, Image, Project, Slide, User
 from app.slides import states
+from app.storage import get_storage
 from tests import factories
 from tests.pages import grid_of
 from tests.slides.test_fields import field_of
@@ -144,6 +145,11 @@ def test_boxes_that_cannot_be_are_refused_and_signed_slides_stay(
         answer = draw(box)
         assert answer.status_code == 422
         assert reason in answer.json()["errors"][0]["reason"]
+    with reading() as session:
+        image = get_storage().local_path(f"images/{session.get_one(Image, field.image_id).sha256}")
+    hidden = image.rename(image.with_suffix(".hidden"))
+    assert draw(BOX).status_code == 404
+    hidden.rename(image)
     assert draw(BOX).status_code == 202
     with transaction() as session:
         states.move(session, session.get_one(Slide, slide.id), "signed")
