@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import save
 from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 from app.cells.index import Columns, columns_of
 from app.classifiers.service import activate
@@ -20,7 +19,7 @@ from app.models import Adaptation, Classifier, Project, Scanner, User
 from app.models.project import lock
 from app.projects.queries import classes
 from app.storage import get_storage
-from workers.classifiers import HEAD, card_of, newest, score_table
+from workers.classifiers import HEAD, Fitted, card_of, newest, score_table, version_of
 from workers.material import FEWEST_CLASSES, Material, collect
 from workers.ml.artifacts import dump_head, load_head
 from workers.ml.candidates import compare as compare_heads
@@ -104,42 +103,22 @@ def adopt(task: Task) -> None:
         known = (Classifier.artifact == artifact) & (Classifier.scanner_id == scanner.id) & (Classifier.adapted != "")
         classifier = session.scalar(select(Classifier).where(known))
         if classifier is None:
-            classifier = _version(session, task, head, card, material)
-            _keep_scores(classifier, table, scores.sha256)
-            classifier.scanner_id, classifier.fit_seconds = scanner.id, perf_counter() - started
+            name = task.arguments["candidate"]["name"]
+            classifier = version_of(
+                newest(session, task.project_id),
+                material,
+                Fitted(head, card, artifact, table, scores.sha256),
+                state="candidate",
+                name=name,
+                adapted=name,
+                scanner_id=scanner.id,
+                fit_seconds=perf_counter() - started,
+            )
             session.add(classifier)
             session.flush()
         by = session.get_one(User, task.arguments["user_id"])
         activate(session, classifier, scanner, by, reason=task.arguments["reason"])
         publish(session, task.project_id, "adaptation", {"scanner_id": scanner.id})
-
-
-def _keep_scores(classifier: Classifier, table: dict[str, npt.NDArray[Any]], sha256: str) -> None:
-    counts = np.bincount(table["predicted"], minlength=len(classifier.classes)).tolist()
-    classifier.predicted = dict(zip(classifier.classes, counts, strict=True))
-    classifier.scores = sha256
-
-
-def _version(session: Session, task: Task, head: Any, card: dict[str, Any], material: Material) -> Classifier:
-    candidate, before = task.arguments["candidate"], newest(session, task.project_id)
-    return Classifier(
-        project_id=task.project_id,
-        encoder_id=material.encoder_id,
-        version=before.version + 1 if before else 1,
-        state="candidate",
-        name=candidate["name"],
-        adapted=candidate["name"],
-        revision=card["revision"],
-        head=HEAD,
-        classes=[str(code) for code in head.classes_],
-        labels=candidate["labels"],
-        labels_sha256=card["labels_sha256"],
-        newest_annotation_id=material.newest_annotation_id,
-        cells_scored=len(material.cell_ids),
-        estimate=None if np.isnan(head.out_of_fold_accuracy_) else head.out_of_fold_accuracy_,
-        artifact=candidate["artifact"],
-        created_at=now(),
-    )
 
 
 def _some(material: Material, mask: Mask) -> Matrix:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import dataclass
 from io import BytesIO
 from time import perf_counter
 from typing import Any
@@ -100,6 +101,41 @@ def card_of(encoder_sha256: str, cell_ids: npt.NDArray[np.int64], y: npt.NDArray
     }
 
 
+@dataclass(frozen=True)
+class Fitted:
+    """A head with its card and the score table it makes, and under which sha256 both are stored."""
+
+    head: Any
+    card: dict[str, Any]
+    artifact: str
+    table: dict[str, npt.NDArray[Any]]
+    scores: str
+
+
+def version_of(before: Classifier | None, material: Material, fitted: Fitted, **more: Any) -> Classifier:
+    """Return the version that follows `before`, with what is `more` to it."""
+    head, classes = fitted.head, [str(code) for code in fitted.head.classes_]
+    counts = np.bincount(fitted.table["predicted"], minlength=len(classes)).tolist()
+    return Classifier(
+        project_id=material.project_id,
+        encoder_id=material.encoder_id,
+        version=before.version + 1 if before else 1,
+        revision=fitted.card["revision"],
+        head=HEAD,
+        classes=classes,
+        labels=len(fitted.card["cell_ids"]),
+        labels_sha256=fitted.card["labels_sha256"],
+        newest_annotation_id=material.newest_annotation_id,
+        cells_scored=len(material.cell_ids),
+        predicted=dict(zip(classes, counts, strict=True)),
+        estimate=None if np.isnan(head.out_of_fold_accuracy_) else head.out_of_fold_accuracy_,
+        artifact=fitted.artifact,
+        scores=fitted.scores,
+        created_at=now(),
+        **more,
+    )
+
+
 def _publish(
     task: Task, material: Material, head: Any, table: dict[str, npt.NDArray[Any]], seconds: float
 ) -> int | None:
@@ -111,41 +147,22 @@ def _publish(
     card = card_of(material.encoder_sha256, material.labelled, material.y)
     artifact = storage.put("classifiers", BytesIO(dump_head(head, card)))
     scores = storage.put("scores", BytesIO(save(table)))
-    counts = np.bincount(table["predicted"], minlength=len(head.classes_)).tolist()
     with task.transaction() as session:
         lock(session, task.project_id)
         before = newest(session, task.project_id)
         if _is_outdated(session, material, before):
             return None
-        version = before.version + 1 if before else 1
-        classifier = Classifier(
-            project_id=task.project_id,
-            encoder_id=material.encoder_id,
-            version=version,
-            state="assist",
-            revision=card["revision"],
-            head=HEAD,
-            classes=[str(code) for code in head.classes_],
-            labels=len(material.y),
-            labels_sha256=card["labels_sha256"],
-            newest_annotation_id=material.newest_annotation_id,
-            cells_scored=len(material.cell_ids),
-            predicted=dict(zip(map(str, head.classes_), counts, strict=True)),
-            estimate=None if np.isnan(head.out_of_fold_accuracy_) else head.out_of_fold_accuracy_,
-            artifact=artifact.sha256,
-            scores=scores.sha256,
-            fit_seconds=seconds,
-            created_at=now(),
-        )
+        fitted = Fitted(head, card, artifact.sha256, table, scores.sha256)
+        classifier = version_of(before, material, fitted, state="assist", fit_seconds=seconds)
         session.add(classifier)
         session.flush()
         news = {
-            "version": version,
+            "version": classifier.version,
             "classifier_id": classifier.id,
             "newest_annotation_id": classifier.newest_annotation_id,
         }
         publish(session, task.project_id, "scores", news)
-        old = _old_tables(session, task.project_id, version)
+        old = _old_tables(session, task.project_id, classifier.version)
     for sha256 in old:
         storage.delete(f"scores/{sha256}")
     return classifier.id

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.adaptations import queries
 from app.errors import Conflict
-from app.language import _, number
+from app.language import _, number, percent
 from app.models import Adaptation, Encoder, Project, Scanner
 from app.reports.outputs.paper import GREY, TO, Page, moment
 
@@ -55,8 +55,8 @@ def _comparison(page: Page, found: dict[str, Any]) -> None:
     rows = [
         [
             names[each["name"]],
-            _percent(each["balanced_accuracy"]),
-            f"{_percent(each['interval'][0])} {TO} {_percent(each['interval'][1])}",
+            percent(each["balanced_accuracy"], 1),
+            f"{percent(each['interval'][0], 1)} {TO} {percent(each['interval'][1], 1)}",
             "" if each["p_value"] is None else number(each["p_value"], 3),
         ]
         for each in compared["candidates"]
@@ -74,7 +74,7 @@ def _recalls(page: Page, compared: dict[str, Any]) -> None:
             code,
             number(candidates[0]["total"][at]),
             *(
-                f"{_percent(each['recall'][at], 0)} ({number(100 * low)} {TO} {number(100 * high)})"
+                f"{percent(each['recall'][at])} ({number(100 * low)} {TO} {number(100 * high)})"
                 for each in candidates
                 for low, high in [each["recall_interval"][at]]
             ),
@@ -111,7 +111,3 @@ def _foot(page: Page, session: Session, adaptation: Adaptation, decision: dict[s
         _("Encoder %(name)s, sha256 %(sha256)s", name=encoder.title, sha256=encoder.sha256),
     ):
         page.text_line(line, 6.5, color=GREY)
-
-
-def _percent(share: float, digits: int = 1) -> str:
-    return f"{number(100 * share, digits)} %"
