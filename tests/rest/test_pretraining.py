@@ -15,12 +15,10 @@ from app.storage import get_storage
 from tests import factories
 from tests.browsing import error_of, submit
 from tests.rest.conftest import Api
+from tests.small_encoder import save_small_encoder
 from workers import continuing
-from workers.ml.encoders import load_encoder, save_encoder
-from workers.ml.spec import EncoderSpec
-from workers.ml.starts import starting_network
+from workers.ml.encoders import load_encoder
 
-SPEC = EncoderSpec(name="tiny", architecture="test_efficientnet", size=32, crop=0.6, precision="float32")
 SignIn = Callable[..., TestClient]
 Work = Callable[[], int]
 
@@ -28,8 +26,7 @@ Work = Callable[[], int]
 @pytest.fixture
 def project(installation: Path) -> Project:
     """A project whose encoder is a small real one."""
-    path = installation / "tiny.safetensors"
-    save_encoder(path, SPEC, starting_network(SPEC, "random"), None, {"licence": "none"})
+    path = save_small_encoder(installation / "tiny.safetensors")
     project = factories.make_project()
     with transaction() as session:
         session.get_one(Project, project.id).encoder_id = register(session, path).id
