@@ -5,11 +5,11 @@ is configured, and otherwise the embedded worker finds the row by itself (docs/d
 """
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from sqlalchemy import JSON, Index, func, select, text, true, update
+from sqlalchemy import JSON, Index, text, true, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.carrier import send
@@ -33,8 +33,10 @@ QUEUE_OF = {
     "maps.lay_out": "train",
     "maps.extend": "train",
     "reports.classify": "fit",
+    "scanners.watch": "fit",
     "webhooks.send": "slides",
 }
+WATCH_PAUSE = timedelta(seconds=5)  # in which more slides of a day may be classified
 PAUSE = timedelta(seconds=3)  # between two looks whether embeddings are there
 EMBED_BATCH = 256  # cells per embedding job: a few seconds of work, so progress moves and little is repeated
 
@@ -178,13 +180,6 @@ def replay_action(session: Session, project_id: int, undone: str, how: str, *, a
     return _add(session, "annotations.undo", project_id, arguments, f"{how}:{action}")
 
 
-def labelling(session: Session, project_id: int) -> bool:
-    """Say whether a job that gives or takes back labels waits or runs: what depends on it has to queue behind."""
-    kinds = ("annotations.accept", "annotations.import", "annotations.undo")
-    unfinished = Job.kind.in_(kinds) & Job.state.in_(("queued", "running"))
-    return session.scalar(select(Job.id).where(Job.project_id == project_id, unfinished).limit(1)) is not None
-
-
 def lay_out_map(session: Session, project_id: int) -> int:
     """Lay the cells of a project out on a plane, in place of its present map."""
     return _add(session, "maps.lay_out", project_id, {}, map_key(project_id))
@@ -214,6 +209,14 @@ def classify_slides(
         job_id = _add(session, "reports.classify", project_id, arguments, key)
         if waited:
             session.execute(update(Job).where(Job.id == job_id).values(not_before=now() + PAUSE))
+
+
+def watch_day(session: Session, project_id: int, scanner_id: int, day: date) -> int:
+    """Add up what a scanner showed on a day (UTC), soon, and look whether it has changed."""
+    arguments = {"scanner_id": scanner_id, "day": day.isoformat()}
+    job_id = _add(session, "scanners.watch", project_id, arguments, f"watch:{scanner_id}:{day}")
+    session.execute(update(Job).where(Job.id == job_id, Job.requests == 1).values(not_before=now() + WATCH_PAUSE))
+    return job_id
 
 
 def cut_cell(session: Session, project_id: int, wanted: dict[str, Any], *, action: str, user_id: int) -> int:
@@ -278,19 +281,3 @@ def _add(
     if requests == 1 and get_settings().broker_url:
         after_commit(session, partial(send, job_id, QUEUE_OF[kind]))
     return int(job_id)
-
-
-def remaining_images(session: Session, project_id: int) -> int:
-    """Return how many images of a project still wait for their embedding."""
-    query = select(func.sum(Job.progress_total - Job.progress_done)).where(
-        Job.project_id == project_id,
-        Job.kind == "cells.embed",
-        Job.state.in_(("queued", "running")),
-    )
-    return session.scalar(query) or 0
-
-
-def is_queued(session: Session, dedupe_key: str) -> bool:
-    """Say whether a job with this key waits."""
-    query = select(Job.id).where(Job.dedupe_key == dedupe_key, Job.state == "queued")
-    return session.scalar(query) is not None

@@ -48,11 +48,14 @@ from app.slides import pages as slides
 from app.slides import tus_api
 from app.supervisor import Supervisor
 from app.templating import STATIC
+from app.watching import api as watching_api
+from app.watching import pages as watching
 from app.webhooks import api as webhooks_api
 from app.webhooks import pages as webhooks
 
 PAGES = (
     adaptations,
+    watching,
     accounts,
     projects,
     scanners,
@@ -78,6 +81,7 @@ PAGES = (
 )
 APIS = (
     adaptations_api,
+    watching_api,
     projects_api,
     classes_api,
     scanners_api,

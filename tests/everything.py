@@ -5,11 +5,13 @@ from datetime import timedelta
 from uuid import uuid4
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from app import jobs
 from app.db import now, transaction
 from app.models import (
     Adaptation,
+    Alarm,
     ApiToken,
     Batch,
     Cell,
@@ -22,8 +24,10 @@ from app.models import (
     Invitation,
     Pretraining,
     Project,
+    Scanner,
     Upload,
     User,
+    WatchReference,
     Webhook,
 )
 from app.reports.queries import first_version
@@ -85,6 +89,7 @@ def make_everything() -> Everything:
         session.add(delivery)
         session.flush()
         found["delivery_id"] = delivery.id
+        found["alarm_id"] = _alarm_of(session, scanner, rows["classifier_id"].id)
         found["job_id"] = jobs.fit_classifier(session, project.id)
         of_lyt = (CellClass.project_id == project.id) & (CellClass.code == "LYT")
         found["class_id"] = session.scalars(select(CellClass.id).where(of_lyt)).one()
@@ -102,6 +107,17 @@ def make_everything() -> Everything:
     }
     found["token_id"] = _token_of(person)
     return Everything(project, found)
+
+
+def _alarm_of(session: Session, scanner: Scanner, classifier_id: int) -> int:
+    common = {"project_id": scanner.project_id, "scanner_id": scanner.id, "created_at": now()}
+    reference = WatchReference(**common, classifier_id=classifier_id, since=now())
+    session.add(reference)
+    session.flush()
+    alarm = Alarm(**common, reference_id=reference.id, day=now().date(), chart="shift", rule="slow")
+    session.add(alarm)
+    session.flush()
+    return alarm.id
 
 
 def _field_of(cell_id: int) -> int:

@@ -17,7 +17,7 @@ from alembic.config import Config
 from fastapi.testclient import TestClient
 from sqlalchemy import create_engine, func, select, text
 
-from app import db, jobs, leases
+from app import db, job_queries, jobs, leases
 from app.accounts.service import start_session
 from app.annotations.undo import NOTES
 from app.cells.index import columns_of
@@ -239,10 +239,10 @@ def test_batches_that_end_together_are_scored(database: str, work: Work, monkeyp
         batches = [hold(job.id) for job in session.scalars(select(Job).order_by(Job.id))]
     cells_worker.embed(batches[0])
     with reading() as session:
-        assert not jobs.is_queued(session, f"fit:{project.id}")
+        assert not job_queries.is_queued(session, f"fit:{project.id}")
     cells_worker.embed(batches[1])  # while the first has not said yet that it is done
     with reading() as session:
-        assert jobs.is_queued(session, f"fit:{project.id}")
+        assert job_queries.is_queued(session, f"fit:{project.id}")
     for batch in batches:
         batch.finish()
 

@@ -84,9 +84,11 @@ GET /reports/{report_id}
 GET /reports/{report_id}/{kind}
 GET /scanners/{scanner_id}/adaptation
 GET /scanners/{scanner_id}/adaptation/report.pdf
+GET /scanners/{scanner_id}/watching
 GET /slides/{slide_id}/report
 GET /slides/{slide_id}/report/{kind}
 GET /uploads/{upload_id}/refused
+POST /alarms/{alarm_id}/settlement
 POST /fields/{field_id}/boxes
 POST /fields/{field_id}/removals
 POST /projects/{project_id}/actions/{undone}/{how}
@@ -166,6 +168,7 @@ POST /webhooks/{webhook_id}/test
 POST /scanners/{scanner_id}/adaptation
 POST /scanners/{scanner_id}/adaptation/comparisons
 POST /scanners/{scanner_id}/adaptation/decision
+POST /scanners/{scanner_id}/watching
 """
 OF_SOMEBODY_ELSE = {"POST /account/tokens/{token_id}/revoke"}  # the token of the one of everything is nobody's here
 

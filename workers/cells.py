@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
-from app import jobs
+from app import job_queries, jobs
 from app.db import insert_into, reading
 from app.events import publish
 from app.maps.queries import map_of
@@ -119,7 +119,7 @@ def _after_batch(task: Task) -> None:
         lock(session, task.project_id)  # of two batches that end together, the second knows that the first has ended
         job = session.get_one(Job, task.job_id)
         job.progress_done = job.progress_total
-        left = jobs.remaining_images(session, task.project_id)
+        left = job_queries.remaining_images(session, task.project_id)
         _settle_slides(session, task)
         publish(session, task.project_id, "embedding", {"done": max(0, total - left), "total": total})
         project = session.get_one(Project, task.project_id)

@@ -13,7 +13,7 @@ from safetensors.numpy import save
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app import jobs
+from app import job_queries
 from app.db import now, reading
 from app.events import publish
 from app.models import Classifier, Project, Ranking
@@ -70,7 +70,7 @@ def fit(task: Task) -> None:
 
 def _has_newer_labels(task: Task) -> bool:
     with reading() as session:
-        return jobs.is_queued(session, f"fit:{task.project_id}")
+        return job_queries.is_queued(session, f"fit:{task.project_id}")
 
 
 def score_table(

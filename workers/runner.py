@@ -33,6 +33,7 @@ HANDLERS = {
     "fields.cut": "workers.fields:cut_cell",
     "maps.lay_out": "workers.maps:lay_out",
     "reports.classify": "workers.reports:classify",
+    "scanners.watch": "workers.watching:watch",
     "slides.delete_originals": "workers.retention:delete_originals",
     "slides.unpack": "workers.slides:unpack",
     "webhooks.send": "workers.webhooks:send",

@@ -7,7 +7,7 @@ from itertools import groupby
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
-from app import jobs
+from app import job_queries, jobs
 from app.db import now, reading
 from app.language import N_
 from app.models import Cell, Project, Refusal, Slide, Upload, UploadPart
@@ -163,7 +163,7 @@ def finish(task: Task, upload_id: int) -> None:
             return
         if upload.finished_at is None:
             upload.finished_at = now()
-            if upload.stored and not jobs.remaining_images(session, task.project_id):
+            if upload.stored and not job_queries.remaining_images(session, task.project_id):
                 jobs.fit_classifier(session, task.project_id)  # all were embedded before, so nobody asks for scores
             tell(session, upload, task.project_id)
             session.flush()

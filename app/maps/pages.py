@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from pydantic import BaseModel
 
-from app import events, jobs
+from app import events, job_queries, jobs
 from app.accounts.access import CurrentUser
 from app.cells.index import columns_of
 from app.db import SessionDep
@@ -46,7 +46,7 @@ def page(request: Request, project: ViewableProject, session: SessionDep) -> HTM
         map=found,
         job=open_job(session, project),
         total=len(columns_of(session, project.id)),
-        waiting=jobs.remaining_images(session, project.id),
+        waiting=job_queries.remaining_images(session, project.id),
         classes=[
             {"id": each.id, "code": each.code, "name": each.name, "color": each.color}
             for each in queries.classes(session, project)

@@ -19,10 +19,12 @@ from app.models.report import Report, Reporting, Signature
 from app.models.scanner import Scanner
 from app.models.slide import Refusal, Slide, SlideState, Upload, UploadPart
 from app.models.user import ApiToken, Invitation, SignIn, User
+from app.models.watching import Alarm, WatchedDay, WatchReference
 from app.models.webhook import Delivery, DeliveryAttempt, Webhook
 
 __all__ = [
     "Adaptation",
+    "Alarm",
     "Annotation",
     "ApiToken",
     "AuditEvent",
@@ -60,5 +62,7 @@ __all__ = [
     "Upload",
     "UploadPart",
     "User",
+    "WatchReference",
+    "WatchedDay",
     "Webhook",
 ]

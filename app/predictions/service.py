@@ -7,7 +7,7 @@ import numpy as np
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app import jobs
+from app import job_queries
 from app.accounts.access import REVIEWERS
 from app.annotations import sight
 from app.annotations.queries import current, disputed, second_readings
@@ -162,7 +162,7 @@ def slides(session: Session, project_id: int) -> Sequence[Slide]:
 
 def embedding_progress(session: Session, project: Project, columns: Columns) -> dict[str, int] | None:
     """Return how many cells have their embedding, or None when all have."""
-    left = jobs.remaining_images(session, project.id)
+    left = job_queries.remaining_images(session, project.id)
     return {"done": max(0, len(columns) - left), "total": len(columns)} if left else None
 
 

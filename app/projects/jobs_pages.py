@@ -32,6 +32,7 @@ KINDS = {
     "maps.extend": N_("Place new cells on the map"),
     "maps.lay_out": N_("Lay out the map"),
     "reports.classify": N_("Classify slide"),
+    "scanners.watch": N_("Look whether a scanner has changed"),
     "slides.delete_originals": N_("Delete originals whose time is over"),
     "slides.unpack": N_("Unpack upload"),
     "encoders.embed_missing": N_("Move to another encoder"),

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 from sqlalchemy.orm import Session
 
-from app import jobs
+from app import job_queries, jobs
 from app.accounts.access import REVIEWERS, CurrentUser, Manager, Reviewer
 from app.annotations.forms import Action, LabelForm, UndoForm
 from app.annotations.service import Act
@@ -41,7 +41,7 @@ def replay(
     session: SessionDep,
 ) -> dict[str, Any]:
     """Take back an action, or do it again, except where somebody has labelled since; a job if that takes long."""
-    if jobs.labelling(session, project.id) or size(session, project.id, undone) > CHUNK:
+    if job_queries.labelling(session, project.id) or size(session, project.id, undone) > CHUNK:
         return {"job_id": jobs.replay_action(session, project.id, undone, how, action=form.action, user_id=user.id)}
     return asdict(undo.replay(session, undone, Act(project, form.action, how, user)))
 

@@ -17,6 +17,7 @@ from app.reports import queries, service
 from app.reports.access import SignableSlide, ViewableReport, may_sign
 from app.reports.forms import AmendForm, CorrectionForm, SignForm
 from app.reports.galleries import galleries_of
+from app.scanners.queries import alarms as alarms_of
 from app.slides.access import ViewableSlide
 from app.templating import render
 
@@ -50,7 +51,7 @@ def _page(
     content = queries.report_of(session, report)
     signed = queries.signatures(session, report)
     versions = queries.versions(session, report.slide_id)
-    known = classes(session, project)
+    known, slide = classes(session, project), session.get_one(Slide, report.slide_id)
     return render(
         request,
         "reports/report.html",
@@ -59,7 +60,8 @@ def _page(
         active="slides",
         last_event=last_event,
         project=project,
-        slide=session.get_one(Slide, report.slide_id),
+        slide=slide,
+        alarm=slide.scanner_id in alarms_of(session, project.id),
         report=report,
         content=content,
         state=queries.state_of(report, signed),

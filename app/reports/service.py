@@ -75,6 +75,9 @@ def classify(session: Session, report: Report, classifier: Classifier, scores: b
     report.classifier_id, report.preliminary = classifier.id, preliminary
     report.scores, report.scores_sha256 = scores, hashlib.sha256(scores).hexdigest()
     report.reject_below, report.classified_at = reporting.reject_below, now()
+    if not preliminary:
+        slide = session.get_one(Slide, report.slide_id)
+        jobs.watch_day(session, slide.project_id, slide.scanner_id, slide.created_at.date())
     _tell(session, report)
 
 

@@ -31,6 +31,7 @@ def _page(
         project=project,
         scanners=queries.scanners(session, project),
         counts=queries.slide_counts(session, project),
+        alarms=queries.alarms(session, project.id),
         values=values,
         errors=reasons_of(error),
     )

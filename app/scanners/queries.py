@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.models import Project, Scanner, Slide
+from app.models import Alarm, Project, Scanner, Slide
 
 
 def scanners(session: Session, project: Project) -> Sequence[Scanner]:
@@ -22,3 +22,9 @@ def slide_counts(session: Session, project: Project) -> dict[int, int]:
 def by_name(session: Session, project_id: int, name: str) -> Scanner | None:
     """Return the scanner of a project with this name."""
     return session.scalar(select(Scanner).where(Scanner.project_id == project_id, Scanner.name == name))
+
+
+def alarms(session: Session, project_id: int) -> dict[int, int]:
+    """Return how many open alarms each scanner of a project has, by its id; those without are left out."""
+    query = select(Alarm.scanner_id, func.count()).where(Alarm.project_id == project_id, Alarm.settled_at.is_(None))
+    return dict(session.execute(query.group_by(Alarm.scanner_id)).all())

@@ -17,6 +17,7 @@ from app.forms import FormValues, PageId, fields, parse, reasons_of, refusal
 from app.language import _
 from app.models import Project, Slide, SlideState, Upload
 from app.projects.access import ViewableProject, find_project
+from app.scanners.queries import alarms as alarms_of
 from app.scanners.queries import scanners as scanners_of
 from app.slides import queries, receiving, service, states
 from app.slides.access import (
@@ -72,6 +73,7 @@ def _list_page(
         status=error.status if error else 200,
         active="slides",
         project=project,
+        alarms=alarms_of(session, project.id),
         rows=rows[: queries.PAGE],
         older=older,
         state_names=states.NAMES,

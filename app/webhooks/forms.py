@@ -10,7 +10,7 @@ from app.forms import printable
 from app.language import _
 from app.webhooks.addresses import refused
 
-EventName = Literal["slide.state_changed", "classifier.activated"]
+EventName = Literal["slide.state_changed", "classifier.activated", "scanner.alarm"]
 
 
 def _url(value: str) -> str:

@@ -22,6 +22,7 @@ from app.webhooks.forms import NewWebhook, WebhookChange
 EVENTS = {
     "slide.state_changed": N_("A slide changes its state"),
     "classifier.activated": N_("A classifier is activated for a scanner"),
+    "scanner.alarm": N_("A scanner leaves its limits"),
     service.TEST: N_("Test"),
 }
 CHOICES = [(name, title) for name, title in EVENTS.items() if name != service.TEST]

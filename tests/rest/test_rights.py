@@ -40,6 +40,7 @@ OF_MANAGERS = {
     "POST /scanners/{scanner_id}/adaptation",
     "POST /scanners/{scanner_id}/adaptation/comparisons",
     "POST /scanners/{scanner_id}/adaptation/decision",
+    "POST /scanners/{scanner_id}/watching",
 }
 OF_MEMBERS = {
     "GET /projects/{project_id}/mappings",
@@ -75,6 +76,8 @@ OF_MEMBERS = {
     "GET /projects/{project_id}/classifiers",
     "GET /projects/{project_id}/pretrainings",
     "GET /scanners/{scanner_id}/adaptation",
+    "GET /scanners/{scanner_id}/watching",
+    "POST /alarms/{alarm_id}/settlement",
     "GET /pretrainings/{run_id}",
     "GET /jobs/{job_id}",
 }
@@ -86,6 +89,8 @@ REFUSED = {
     "POST /classifiers/{classifier_id}/activate": 409,
     "POST /classifiers/{classifier_id}/keep": 409,
     "POST /scanners/{scanner_id}/rollback": 409,
+    "POST /scanners/{scanner_id}/watching": 409,
+    "POST /alarms/{alarm_id}/settlement": 409,
     "POST /projects/{project_id}/pretrainings": 422,
     "POST /pretrainings/{run_id}/pause": 409,
     "POST /slides/{slide_id}/complete": 409,
@@ -130,6 +135,8 @@ def json_bodies(ids: Mapping[str, Any]) -> dict[str, Any]:
         "POST /projects/{project_id}/pretrainings": {"epochs": 1},
         "POST /projects/{project_id}/webhooks": {"url": "https://lis.example/", "events": ["slide.state_changed"]},
         "PATCH /webhooks/{webhook_id}": {"active": False},
+        "POST /scanners/{scanner_id}/watching": {"reason": "Serviced"},
+        "POST /alarms/{alarm_id}/settlement": {"note": "Stain renewed"},
         "POST /scanners/{scanner_id}/adaptation": {"cells": 50},
         "POST /scanners/{scanner_id}/adaptation/decision": {"candidate": "new", "reason": "Better"},
         "POST /slides/{slide_id}/known": {"files": [{"sha256": "0" * 64, "name": "a.png"}]},

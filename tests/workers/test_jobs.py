@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import select, update
 
-from app import jobs, leases
+from app import job_queries, jobs, leases
 from app.db import now, reading, transaction
 from app.jobs import Job
 from app.models import AuditEvent
@@ -134,12 +134,12 @@ def test_the_last_batch_that_is_given_up_leaves_its_neighbours_to_be_scored(inst
         (job_id,) = jobs.embed_images(session, 1, 1, [1])
     for _ in range(leases.MAX_ATTEMPTS):
         with reading() as session:
-            assert not jobs.is_queued(session, "fit:1")
+            assert not job_queries.is_queued(session, "fit:1")
         hold(job_id)
         expire(job_id)
         sweep()
     with reading() as session:
-        assert jobs.is_queued(session, "fit:1")
+        assert job_queries.is_queued(session, "fit:1")
 
 
 def test_an_error_is_shown_and_tried_again_after_a_pause(installation: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -109,6 +109,15 @@ class LogisticLDA(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Whether a cell fits no class (n,): novelty above 1. Of cells of known classes 95 % are kept (COVERAGE)."""
         return self.novelty(X) > 1
 
+    def deviations(self, X: npt.ArrayLike, predicted: npt.NDArray[np.integer[Any]]) -> FloatArray:
+        """Deviation (n, d) of each row from the mean of its class, given as a column (n,) of `classes_`.
+
+        In the space where cells of one class scatter by 1 in all directions.
+        """
+        white = self._whiten(X)
+        away: FloatArray = white - self.means_.astype(white.dtype)[predicted]
+        return away
+
     def predict_both(self, X: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
         """Return predict_proba and novelty at the price of one."""
         white = self._whiten(X)
