@@ -49,7 +49,7 @@ def _page(
         adopted=queries.adopted(session, scanner),
         fewest=FEWEST,
         most=MOST,
-        fewest_cells=service.FEWEST_CELLS,
+        wanted=service.WANTED_CELLS,
         target=TARGET,
         values=values,
         errors=reasons_of(error),

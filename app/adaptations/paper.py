@@ -49,7 +49,12 @@ def _comparison(page: Page, found: dict[str, Any]) -> None:
     page.text_line(_("On %(count)s validation cells; %(labels)s labels of this scanner to learn from.",
                      count=cells, labels=labels), 9)  # fmt: skip
     names, compared = queries.names(), found["comparison"]
-    page.text_line(_("Recommended by the labels to learn from: %(name)s", name=names[compared["recommended"]]), 9)
+    page.text_line(_("Recommended: %(name)s", name=names[compared["recommended"]]), 9)
+    if compared.get("expected") is not None:
+        value, low, high = (percent(each, 1) for each in (compared["expected"], *compared["expected_interval"]))
+        text = _("As it was chosen on these very cells, expect a little less of it than they say: a balanced accuracy "
+                 "of %(value)s (95 %% interval %(low)s to %(high)s).", value=value, low=low, high=high)  # fmt: skip
+        page.text_line(text, 9)
     page.ln(2)
     header = [_("Learns from"), _("Balanced accuracy"), _("95 %% interval"), _("p against the first")]
     rows = [

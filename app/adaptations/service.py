@@ -19,7 +19,7 @@ from app.models.audit import record
 from app.models.project import lock
 from app.predictions.batches import serve
 
-FEWEST_CELLS = 200  # without a label, of the scanner
+WANTED_CELLS = 200  # without a label, of the scanner; with fewer the page says that figures will be vague
 
 
 def begin(session: Session, scanner: Scanner, form: NewAdaptation, by: User) -> Adaptation:
@@ -32,7 +32,7 @@ def begin(session: Session, scanner: Scanner, form: NewAdaptation, by: User) -> 
         raise Conflict(_("Validation cells of this scanner are set aside already."))
     columns = columns_of(session, scanner.project_id)
     free = _drawable(columns, scanner)
-    fewest = max(FEWEST_CELLS, 2 * form.cells)
+    fewest = 2 * form.cells
     if len(free) < fewest:
         text = ngettext("This scanner has %(num)s different cell without a label; %(fewest)s are needed.",
                         "This scanner has %(num)s different cells without a label; %(fewest)s are needed.",
