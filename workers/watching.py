@@ -47,7 +47,8 @@ def watch(task: Task) -> None:
         seen = _seen(session, classifier, max(begin, reference.since) if reference else begin, begin + timedelta(1))
     if seen is None:
         return
-    figures = _figures(seen, classifier)
+    head, _card = load_head(get_storage().read(f"classifiers/{classifier.artifact}"))
+    figures = figures_of(seen, head)
     with task.transaction() as session:
         lock(session, task.project_id)
         reference = queries.reference(session, scanner, classifier)
@@ -77,21 +78,23 @@ def _seen(session: Session, classifier: Classifier, begin: datetime, end: dateti
     image_ids = np.array([images.get(cell_id, -1) for cell_id in scores["cell_ids"].tolist()], np.int64)
     rows = matrix.rows(image_ids)
     kept = (image_ids >= 0) & (rows >= 0)
+    if not kept.any():
+        return None
     rejected = (scores["novelty"] > MOST_NOVEL) | (scores["confidence"] < limits)
     scores = {name: column[kept] for name, column in scores.items()}
     return Day(len(reports), scores, rejected[kept], matrix.vectors[rows[kept]])
 
 
-def _figures(day: Day, classifier: Classifier) -> dict[str, Any]:
-    head, _card = load_head(get_storage().read(f"classifiers/{classifier.artifact}"))
+def figures_of(day: Day, head: Any) -> dict[str, Any]:
+    """Return what the head of a classifier says of a day, by the names of the columns of `WatchedDay`."""
     novelty, predicted = day.scores["novelty"].astype(np.float64), day.scores["predicted"]
-    counts = np.bincount(predicted, minlength=len(classifier.classes)).tolist()
+    counts = np.bincount(predicted, minlength=len(head.classes_)).tolist()
     return {
         "slides": day.slides,
         "cells": len(novelty),
         "rejected": int(day.rejected.sum()),
         "novelty": float(novelty.mean()),
         "novelty_variance": float(novelty.var()),
-        "mix": dict(zip(classifier.classes, counts, strict=True)),
+        "mix": dict(zip(map(str, head.classes_), counts, strict=True)),
         "residual": head.deviations(day.X, predicted).mean(0).astype(np.float32).tobytes(),
     }

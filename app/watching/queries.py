@@ -1,10 +1,11 @@
 """Reads of what scanners showed."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
 
 import numpy as np
+import numpy.typing as npt
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -38,23 +39,25 @@ def charts(session: Session, reference: WatchReference, found: Sequence[WatchedD
     if not found:
         return {}
     audited, right = _audits(session, reference)
-    codes = session.get_one(Classifier, reference.classifier_id).classes
+    return charts_of(figures(found, [audited[each.day] for each in found], [right[each.day] for each in found]))
 
-    def column(values: Sequence[float]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-        return np.array(values, np.float64)
 
-    return charts_of(
-        Figures(
-            cells=column([each.cells for each in found]),
-            rejected=column([each.rejected for each in found]),
-            novelty=column([each.novelty for each in found]),
-            novelty_variance=column([each.novelty_variance for each in found]),
-            mix=np.array([[each.mix[code] for code in codes] for each in found], np.float64),
-            residual=np.array([np.frombuffer(each.residual, np.float32) for each in found], np.float64),
-            audited=column([audited[each.day] for each in found]),
-            right=column([right[each.day] for each in found]),
-        )
+def figures(found: Sequence[WatchedDay], audited: Sequence[int], right: Sequence[int]) -> Figures:
+    """Return the figures of days of one reference; of the `audited` cells of each, so many predictions were `right`."""
+    return Figures(
+        cells=_column(each.cells for each in found),
+        rejected=_column(each.rejected for each in found),
+        novelty=_column(each.novelty for each in found),
+        novelty_variance=_column(each.novelty_variance for each in found),
+        mix=np.array([[each.mix[code] for code in found[0].mix] for each in found], np.float64),
+        residual=np.array([np.frombuffer(each.residual, np.float32) for each in found], np.float64),
+        audited=_column(audited),
+        right=_column(right),
     )
+
+
+def _column(values: Iterable[float]) -> npt.NDArray[np.float64]:
+    return np.fromiter(values, np.float64)
 
 
 def _audits(session: Session, reference: WatchReference) -> tuple[Counter[date], Counter[date]]:
