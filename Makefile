@@ -51,7 +51,7 @@ messages: env
 	    --locale $$(basename $$file .po | tr - _) --no-fuzzy-matching --ignore-obsolete --no-wrap --ignore-pot-creation-date \
 	    || exit 1; done; status=$$?; rm $$texts; exit $$status
 
-BENCHMARKS := embed ingest loop grid replay map fields slides
+BENCHMARKS := embed ingest loop grid replay map fields slides scanner drift
 bench: env
 	@for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python -m benchmarks.$$name || exit 1; done
 

@@ -50,6 +50,12 @@ def acevedo(encoder: Path) -> tuple[RealCells, RealCells]:
     return cells[cells.part == "train"], cells[cells.part == "test"]
 
 
+def bcisc_files() -> dict[str, tuple[bytes, str]]:
+    """Return the files of the BCISC cells by name, with their classes."""
+    folder = _data() / "bcisc" / "cells"
+    return {row["path"]: ((folder / row["path"]).read_bytes(), CODES[row["label"]]) for row in _rows("bcisc/cells.csv")}
+
+
 def bcisc(encoder: Path) -> RealCells:
     """Cells of BCISC."""
     rows = _rows("bcisc/cells.csv")
