@@ -18,6 +18,7 @@ from app.db import Base, UtcDateTime, after_commit, insert_into, now
 
 QUEUE_OF = {
     "classifiers.fit": "fit",
+    "classifiers.preview": "fit",
     "adaptations.adopt": "fit",
     "adaptations.compare": "fit",
     "annotations.accept": "slides",
@@ -138,6 +139,16 @@ def pretrain_key(pretraining_id: int) -> str:
 def fit_classifier(session: Session, project_id: int) -> int:
     """Refit the assist classifier of a project on its present labels and score all its cells."""
     return _add(session, "classifiers.fit", project_id, {}, f"fit:{project_id}")
+
+
+def preview_activation(session: Session, project_id: int, preview_id: int) -> int:
+    """Classify past slides of a scanner by another classifier, to see what would change."""
+    return _add(session, "classifiers.preview", project_id, {"preview_id": preview_id}, preview_key(preview_id))
+
+
+def preview_key(preview_id: int) -> str:
+    """Return the key of the jobs of a preview."""
+    return f"preview:{preview_id}"
 
 
 def compare_candidates(session: Session, project_id: int, adaptation_id: int) -> int:

@@ -38,6 +38,7 @@ from app.projects import pages as projects
 from app.readings import pages as readings
 from app.reports import api as reports_api
 from app.reports import pages as reports
+from app.reports import preview_api, preview_pages
 from app.reports import settings_pages as reports_settings
 from app.reports.outputs import api as report_files_api
 from app.reports.outputs import pages as report_files
@@ -71,6 +72,7 @@ PAGES = (
     readings,
     reports,
     reports_settings,
+    preview_pages,
     report_files,
     maps,
     mappings,
@@ -94,6 +96,7 @@ APIS = (
     results_api,
     reports_api,
     report_files_api,
+    preview_api,
     classifiers_api,
     mappings_api,
     pretraining_api,

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from app import jobs
 from app.db import now, transaction
 from app.models import (
+    ActivationPreview,
     Adaptation,
     Alarm,
     ApiToken,
@@ -112,7 +113,7 @@ def make_everything() -> Everything:
 def _alarm_of(session: Session, scanner: Scanner, classifier_id: int) -> int:
     common = {"project_id": scanner.project_id, "scanner_id": scanner.id, "created_at": now()}
     reference = WatchReference(**common, classifier_id=classifier_id, since=now())
-    session.add(reference)
+    session.add_all([reference, ActivationPreview(**common, classifier_id=classifier_id)])
     session.flush()
     alarm = Alarm(**common, reference_id=reference.id, day=now().date(), chart="shift", rule="slow")
     session.add(alarm)

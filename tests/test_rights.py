@@ -123,6 +123,7 @@ POST /slides/{slide_id}/report/classification
 POST /slides/{slide_id}/report/signature
 manager:
 GET /accounts
+GET /classifiers/{classifier_id}/previews/{scanner_id}
 GET /projects/new
 GET /projects/{project_id}/classes/{class_id}
 GET /projects/{project_id}/webhooks
@@ -135,6 +136,7 @@ POST /accounts/{user_id}/activate
 POST /accounts/{user_id}/deactivate
 POST /accounts/{user_id}/password-link
 POST /accounts/{user_id}/role
+POST /classifiers/{classifier_id}/previews
 POST /deliveries/{delivery_id}/send
 POST /jobs/{job_id}/retry
 POST /pretrainings/{run_id}/cancel

@@ -26,6 +26,7 @@ HANDLERS = {
     "annotations.undo": "workers.annotations:undo",
     "cells.embed": "workers.cells:embed",
     "classifiers.fit": "workers.classifiers:fit",
+    "classifiers.preview": "workers.previews:preview",
     "demo.seed": "workers.demo:seed",
     "encoders.embed_missing": "workers.encoders:embed_missing",
     "encoders.pretrain": "workers.continuing:pretrain",

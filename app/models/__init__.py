@@ -13,6 +13,7 @@ from app.models.encoder import Embedding, Encoder
 from app.models.idempotency import IdempotencyKey
 from app.models.mapping import ClassMapping
 from app.models.pretraining import Pretraining
+from app.models.preview import ActivationPreview
 from app.models.project import CellClass, Member, Project
 from app.models.reading import Reading
 from app.models.report import Report, Reporting, Signature
@@ -23,6 +24,7 @@ from app.models.watching import Alarm, WatchedDay, WatchReference
 from app.models.webhook import Delivery, DeliveryAttempt, Webhook
 
 __all__ = [
+    "ActivationPreview",
     "Adaptation",
     "Alarm",
     "Annotation",

@@ -28,6 +28,7 @@ KINDS = {
     "annotations.undo": N_("Undo labels"),
     "cells.embed": N_("Compute embeddings"),
     "classifiers.fit": N_("Fit classifier and score cells"),
+    "classifiers.preview": N_("See what another classifier would change"),
     "fields.cut": N_("Cut a cell out of a field"),
     "maps.extend": N_("Place new cells on the map"),
     "maps.lay_out": N_("Lay out the map"),
