@@ -3,7 +3,7 @@
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.jobs import Job
+from app.job import Job
 
 
 def labelling(session: Session, project_id: int) -> bool:

@@ -1,4 +1,4 @@
-"""Everything asynchronous: the job table and one function per kind of job.
+"""Everything asynchronous: one function per kind of job.
 
 The row is the truth. It is added in the caller's transaction; after the commit its id is sent to Celery when a broker
 is configured, and otherwise the embedded worker finds the row by itself (docs/decisions/0002-job-rows.md).
@@ -7,14 +7,15 @@ is configured, and otherwise the embedded worker finds the row by itself (docs/d
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
-from sqlalchemy import JSON, Index, text, true, update
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy import text, true, update
+from sqlalchemy.orm import Session
 
 from app.carrier import send
 from app.config import get_settings
-from app.db import Base, UtcDateTime, after_commit, insert_into, now
+from app.db import after_commit, insert_into, now
+from app.job import Job
 
 QUEUE_OF = {
     "classifiers.fit": "fit",
@@ -33,6 +34,9 @@ QUEUE_OF = {
     "cells.embed": "embed",
     "maps.lay_out": "train",
     "maps.extend": "train",
+    "packs.export": "fit",
+    "packs.examine": "fit",
+    "packs.import": "fit",
     "reports.classify": "fit",
     "scanners.watch": "fit",
     "webhooks.send": "slides",
@@ -40,47 +44,6 @@ QUEUE_OF = {
 WATCH_PAUSE = timedelta(seconds=5)  # in which more slides of a day may be classified
 PAUSE = timedelta(seconds=3)  # between two looks whether embeddings are there
 EMBED_BATCH = 256  # cells per embedding job: a few seconds of work, so progress moves and little is repeated
-
-
-class Job(Base):
-    """Asynchronous work. States: queued, running, done, dead (given up after some attempts; can be retried by hand)."""
-
-    __tablename__ = "job"
-    __table_args__ = (
-        Index(
-            "uq_job_queued_dedupe_key",
-            "dedupe_key",
-            unique=True,
-            sqlite_where=text("state = 'queued'"),
-            postgresql_where=text("state = 'queued'"),
-        ),
-        Index("ix_job_state_queue", "state", "queue", "id"),
-        Index("ix_job_state", "state", "id"),
-        # Holds all that `remaining_images` adds up: rows are large, and thousands of them wait while a ZIP is embedded.
-        Index("ix_job_remaining", "project_id", "kind", "state", "progress_total", "progress_done"),
-        Index("ix_job_dedupe_key", "dedupe_key", "id"),
-    )
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    kind: Mapped[str]
-    arguments: Mapped[dict[str, Any]] = mapped_column(JSON)
-    queue: Mapped[str]
-    state: Mapped[str] = mapped_column(default="queued")
-    project_id: Mapped[int | None]
-    dedupe_key: Mapped[str | None]
-    requests: Mapped[int] = mapped_column(default=1)  # how often it was asked for while it waited
-    attempts: Mapped[int] = mapped_column(default=0)
-    lease_owner: Mapped[str | None]
-    lease_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    fence: Mapped[int] = mapped_column(default=0)  # raised at every claim; a worker that lost its lease cannot write
-    not_before: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    progress_done: Mapped[int] = mapped_column(default=0)
-    progress_total: Mapped[int] = mapped_column(default=0)
-    message: Mapped[str] = mapped_column(default="")
-    sent_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 def unpack_upload(session: Session, project_id: int, upload_id: int) -> int:
@@ -220,6 +183,18 @@ def classify_slides(
         job_id = _add(session, "reports.classify", project_id, arguments, key)
         if waited:
             session.execute(update(Job).where(Job.id == job_id).values(not_before=now() + PAUSE))
+
+
+def do_pack(
+    session: Session, project_id: int | None, pack_id: int, what: Literal["export", "examine", "import"]
+) -> int:
+    """Make a lab pack, look into one that was received, or take it in."""
+    return _add(session, f"packs.{what}", project_id, {"pack_id": pack_id}, pack_key(pack_id))
+
+
+def pack_key(pack_id: int) -> str:
+    """Return the key of the jobs of a lab pack."""
+    return f"pack:{pack_id}"
 
 
 def watch_day(session: Session, project_id: int, scanner_id: int, day: date) -> int:

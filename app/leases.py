@@ -14,7 +14,8 @@ from sqlalchemy.orm import Session
 from app.carrier import send
 from app.config import get_settings
 from app.db import after_commit, now
-from app.jobs import Job, fit_classifier
+from app.job import Job
+from app.jobs import fit_classifier
 from app.language import N_
 
 MAX_ATTEMPTS = 5

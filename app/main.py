@@ -27,6 +27,7 @@ from app.language import ReaderLanguage, languages
 from app.mappings import api as mappings_api
 from app.mappings import pages as mappings
 from app.maps import pages as maps
+from app.packs import pages as packs
 from app.predictions import api as predictions_api
 from app.predictions import pages as predictions
 from app.predictions import results_api
@@ -76,6 +77,7 @@ PAGES = (
     report_files,
     maps,
     mappings,
+    packs,
     live,
     jobs_pages,
     webhooks,

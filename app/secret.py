@@ -33,9 +33,20 @@ def pseudonym(purpose: str, text: str) -> str:
 
     Among a million texts two have the same pseudonym with a probability of 4e-7.
     """
-    bits = int.from_bytes(_digest(purpose, text)[:8]) >> 4
-    characters = [ALPHABET[bits >> 5 * place & 31] for place in reversed(range(GROUPS * GROUP))]
-    return "-".join("".join(characters[start : start + GROUP]) for start in range(0, GROUPS * GROUP, GROUP))
+    return readable(_digest(purpose, text), GROUPS)
+
+
+def readable(digest: bytes, groups: int) -> str:
+    """Return the first bits of a digest as groups of four characters, 20 bits each."""
+    count = groups * GROUP
+    bits = int.from_bytes(digest) >> 8 * len(digest) - 5 * count
+    characters = [ALPHABET[bits >> 5 * place & 31] for place in reversed(range(count))]
+    return "-".join("".join(characters[start : start + GROUP]) for start in range(0, count, GROUP))
+
+
+def seed(purpose: str) -> bytes:
+    """Return 32 bytes for a key of another kind, the same as long as the secret key is."""
+    return _digest("seed", purpose)
 
 
 def fingerprint() -> str:

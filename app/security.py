@@ -31,7 +31,7 @@ MEGABYTE = 1024 * 1024
 SMALL_BODY_MB = 8  # forms and JSON are held in memory
 # Paths whose bodies are streamed to disk, and may be large. A body of JSON is read into memory before anybody is asked
 # who they are, so no other path may match.
-UPLOADS = re.compile(r"(/api/v1)?/(slides/\d+/images|uploads/\d+/files|uploads/\d+)")
+UPLOADS = re.compile(r"(/api/v1)?/(slides/\d+/images|uploads/\d+/files|uploads/\d+)|/packs")
 HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
     "connect-src 'self'; font-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'; "

@@ -23,6 +23,7 @@ from app.models import (
     Delivery,
     Field,
     Invitation,
+    Pack,
     Pretraining,
     Project,
     Scanner,
@@ -75,6 +76,7 @@ def make_everything() -> Everything:
             "batch_id": Batch(**common, user_id=person.id, kind="next", cell_ids=[], note="", reasons={}),
             "webhook_id": Webhook(**common, url="https://lis.example/", events=["slide.state_changed"], salt=""),
             "mapping_id": ClassMapping(**common, name="Other", version=1, rows=[]),
+            "pack_id": Pack(**common, kind="export", classifier_id=None, with_images=False, created_by=person.id),
             "invitation_id": Invitation(
                 token_sha256=f"invitation {project.id}", role="reviewer", created_at=now(),
                 expires_at=now() + timedelta(days=1),

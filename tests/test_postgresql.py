@@ -23,7 +23,7 @@ from app.annotations.undo import NOTES
 from app.cells.index import columns_of
 from app.config import get_settings
 from app.db import reading, transaction
-from app.jobs import Job
+from app.job import Job
 from app.main import app
 from app.models import Annotation, Cell, CellClass, Classifier, Embedding, Event, Project, User
 from app.security import csrf_token

@@ -124,8 +124,12 @@ POST /slides/{slide_id}/report/signature
 manager:
 GET /accounts
 GET /classifiers/{classifier_id}/previews/{scanner_id}
+GET /packs
+GET /packs/{pack_id}
+GET /packs/{pack_id}/file
 GET /projects/new
 GET /projects/{project_id}/classes/{class_id}
+GET /projects/{project_id}/packs
 GET /projects/{project_id}/webhooks
 GET /scanners/{scanner_id}
 GET /webhooks/{webhook_id}
@@ -139,6 +143,9 @@ POST /accounts/{user_id}/role
 POST /classifiers/{classifier_id}/previews
 POST /deliveries/{delivery_id}/send
 POST /jobs/{job_id}/retry
+POST /packs
+POST /packs/{pack_id}/delete
+POST /packs/{pack_id}/project
 POST /pretrainings/{run_id}/cancel
 POST /pretrainings/{run_id}/pause
 POST /pretrainings/{run_id}/resume
@@ -153,6 +160,7 @@ POST /projects/{project_id}/encoder
 POST /projects/{project_id}/mappings
 POST /projects/{project_id}/members
 POST /projects/{project_id}/members/{user_id}/remove
+POST /projects/{project_id}/packs
 POST /projects/{project_id}/pretraining
 POST /projects/{project_id}/privacy
 POST /projects/{project_id}/quality

@@ -18,7 +18,7 @@ from app import jobs
 from app.config import get_settings
 from app.db import now, reading
 from app.encoders.service import register
-from app.jobs import Job
+from app.job import Job
 from app.models import Cell, Encoder, Image, Pretraining, Project, Scanner
 from app.models.audit import record
 from app.storage import get_storage

@@ -9,7 +9,7 @@ from sqlalchemy import delete, select
 from app import events, jobs, leases
 from app.config import get_settings
 from app.db import connect, now, reading, transaction
-from app.jobs import Job
+from app.job import Job
 from app.models import Batch, IdempotencyKey, Project, Slide, Upload
 from app.slides import resumable, states
 from app.webhooks import service as webhooks

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from app import events, leases
 from app.config import get_settings
 from app.db import reading, transaction
-from app.jobs import Job
+from app.job import Job
 
 # Where the work of a kind of job is done. Modules are imported at first use: unpacking never loads torch.
 HANDLERS = {
@@ -33,6 +33,9 @@ HANDLERS = {
     "maps.extend": "workers.maps:extend",
     "fields.cut": "workers.fields:cut_cell",
     "maps.lay_out": "workers.maps:lay_out",
+    "packs.examine": "workers.packs:examine",
+    "packs.export": "workers.packs:export",
+    "packs.import": "workers.packs:take_in",
     "reports.classify": "workers.reports:classify",
     "scanners.watch": "workers.watching:watch",
     "slides.delete_originals": "workers.retention:delete_originals",

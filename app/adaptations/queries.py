@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 from app.cells.index import columns_of
 from app.cells.sampling import scattered
 from app.errors import NotFound
-from app.jobs import Job, adopt_key, compare_key
+from app.job import Job
+from app.jobs import adopt_key, compare_key
 from app.language import _
 from app.models import Adaptation, Classifier, Project, Scanner
 from app.projects.queries import classes

@@ -14,7 +14,7 @@ from app.annotations.forms import ImportForm
 from app.db import SessionDep, reading, transaction
 from app.errors import Invalid
 from app.forms import FormValues, PageId, PathId, parse
-from app.jobs import Job
+from app.job import Job
 from app.models import Project
 from app.projects.access import ViewableProject, find_project
 from app.slides.forms import received_files

@@ -4,7 +4,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import jobs
-from app.jobs import Job
+from app.job import Job
 from app.models import CellMap, Project
 
 

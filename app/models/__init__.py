@@ -1,7 +1,7 @@
 """Tables, one file a noun; no queries, no HTTP. Importing this package makes the metadata complete."""
 
 from app.events import Event
-from app.jobs import Job
+from app.job import Job
 from app.models.adaptation import Adaptation
 from app.models.annotation import Annotation, LabelAction
 from app.models.audit import AuditEvent
@@ -12,6 +12,7 @@ from app.models.classifier import Classifier
 from app.models.encoder import Embedding, Encoder
 from app.models.idempotency import IdempotencyKey
 from app.models.mapping import ClassMapping
+from app.models.pack import Pack
 from app.models.pretraining import Pretraining
 from app.models.preview import ActivationPreview
 from app.models.project import CellClass, Member, Project
@@ -49,6 +50,7 @@ __all__ = [
     "LabelAction",
     "Member",
     "Original",
+    "Pack",
     "Pretraining",
     "Project",
     "Ranking",

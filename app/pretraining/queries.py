@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.jobs import Job, pretrain_key
+from app.job import Job
+from app.jobs import pretrain_key
 from app.models import Cell, Encoder, Pretraining, Project, Scanner, User
 
 

@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.db import SessionDep
-from app.jobs import Job
+from app.job import Job
 from app.language import stored
 from app.models import Refusal, Upload
 from app.projects.jobs_pages import ViewableJob

@@ -13,7 +13,7 @@ from app.accounts.access import CurrentUser, Manager
 from app.db import SessionDep
 from app.errors import Conflict, NotFound
 from app.forms import PathId
-from app.jobs import Job
+from app.job import Job
 from app.language import N_, _
 from app.models import Member, Project, User
 from app.models.audit import record
@@ -32,6 +32,9 @@ KINDS = {
     "fields.cut": N_("Cut a cell out of a field"),
     "maps.extend": N_("Place new cells on the map"),
     "maps.lay_out": N_("Lay out the map"),
+    "packs.examine": N_("Look into a lab pack"),
+    "packs.export": N_("Make a lab pack"),
+    "packs.import": N_("Take in a lab pack"),
     "reports.classify": N_("Classify slide"),
     "scanners.watch": N_("Look whether a scanner has changed"),
     "slides.delete_originals": N_("Delete originals whose time is over"),

@@ -22,6 +22,8 @@ EVENTS = {
     "mapping.saved": N_("Mapping of classes saved"),
     "member.added": N_("Member added"),
     "member.removed": N_("Member removed"),
+    "pack.imported": N_("Lab pack taken in"),
+    "pack.made": N_("Lab pack made"),
     "pretraining.begun": N_("Training of an encoder begun"),
     "pretraining.cancelled": N_("Training of an encoder cancelled"),
     "pretraining.done": N_("Encoder trained"),

@@ -11,7 +11,8 @@ from app.accounts.access import CurrentUser
 from app.classifiers.access import ManagedClassifier
 from app.db import SessionDep
 from app.forms import Id, fields
-from app.jobs import Job, preview_key
+from app.job import Job
+from app.jobs import preview_key
 from app.models import Project, Report, Slide
 from app.reports import previews
 from app.scanners.access import ManagedScanner

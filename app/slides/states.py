@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 from app.db import now
 from app.errors import Conflict
 from app.events import publish
-from app.jobs import Job, classify_key, classify_slides
+from app.job import Job
+from app.jobs import classify_key, classify_slides
 from app.language import N_, _
 from app.models import Cell, Embedding, Project, Slide, SlideState, Upload
 from app.models.project import lock

@@ -10,7 +10,7 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 from sqlalchemy import select
 
 from app.db import now, reading, transaction
-from app.jobs import Job
+from app.job import Job
 from app.models import Annotation, AuditEvent, CellClass, Project, User
 from app.projects import presets
 from app.projects.colors import luminance, text_on

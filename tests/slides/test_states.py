@@ -8,7 +8,7 @@ from sqlalchemy import select, update
 
 from app.config import get_settings
 from app.db import reading, transaction
-from app.jobs import Job
+from app.job import Job
 from app.models import Slide, SlideState
 from app.slides import states
 from tests import factories

@@ -13,7 +13,7 @@ from sqlalchemy import select, update
 
 from app import config
 from app.db import now, reading, transaction
-from app.jobs import Job
+from app.job import Job
 from app.models import AuditEvent, Delivery, Project, Webhook
 from tests import factories
 from tests.rest.conftest import api  # noqa: F401  # a fixture

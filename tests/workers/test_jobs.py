@@ -10,7 +10,7 @@ from sqlalchemy import select, update
 
 from app import job_queries, jobs, leases
 from app.db import now, reading, transaction
-from app.jobs import Job
+from app.job import Job
 from app.models import AuditEvent
 from tests import factories
 from tests.live import until

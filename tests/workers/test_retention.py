@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import select, update
 
 from app.db import now, reading, transaction
-from app.jobs import Job
+from app.job import Job
 from app.main import app
 from app.models import AuditEvent, Cell, Embedding, Original, Project, Slide, Upload, User
 from app.storage import get_storage

@@ -1,0 +1,1 @@
+"""Lab packs: a project's classes, classifier, embeddings and labels as one signed archive for another installation."""
