@@ -58,7 +58,8 @@ def _found(material: Material, columns: Columns, codes: dict[int, str], adaptati
     enough = len(validation[1]) and len(np.unique(reference[1])) >= FEWEST_CLASSES
     compared = None
     if enough:
-        judged, heads = compare_heads(reference, new, new_cells, validation, partial(fit_head, HEAD))
+        unlabelled = _some(material, here & material.free)
+        judged, heads = compare_heads(reference, new, unlabelled, validation, partial(fit_head, HEAD))
         compared = asdict(judged)
         for each in compared["candidates"]:
             each |= _store(material, mine, each["name"], heads[each["name"]])

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -14,13 +15,14 @@ from workers.ml.shift import Alignment
 
 Matrix = npt.NDArray[np.floating[Any]]
 Labels = npt.NDArray[Any]
-Fit = Callable[[Matrix, Labels], Any]
-"""Returns a fitted LogisticLDA for X (n, d), y (n,)."""
+Fit = Callable[[Matrix, Labels, Matrix | None], Any]
+"""Returns a fitted LogisticLDA for X (n, d), y (n,) and perhaps cells without labels (m, d)."""
 
 CANDIDATES: Final = ("existing", "existing, aligned", "both", "both, aligned", "new")
 """Heads of the reference's labels, of both, of the new scanner's; aligned, the new one's cells are standardised to the
-reference first. Of equals the earlier is recommended: not aligned before aligned, and few labels only come last. A
-head of these has nothing to be aligned to."""
+reference first. All but the first, which is what there was, learn from cells without labels as well. Of equals the
+earlier is recommended: not aligned before aligned, and few labels only come last. A head of these has nothing to be
+aligned to."""
 CLOSE: Final = 0.01
 """Difference of balanced accuracy on validation cells below which candidates count as equal there."""
 FEWEST_LABELS: Final = 5
@@ -74,9 +76,9 @@ def compare(
 ) -> tuple[Comparison, dict[str, Any]]:
     """Compare what can be made of labelled cells of a reference and of a new scanner, on validation cells of the new.
 
-    `unlabelled` are further cells of the new scanner, from which the alignment learns. Parts are embeddings (n, d) with
-    labels (n,); `new` may be empty, a reference is not. ValueError without validation cells. The balanced accuracy is
-    over the classes that occur among these. Also returns the head of each candidate, by its name; all of them take
+    `unlabelled` are further cells of the new scanner, from which alignment and heads learn. Parts are embeddings (n, d)
+    with labels (n,); `new` may be empty, a reference is not. ValueError without validation cells. The balanced accuracy
+    is over the classes that occur among these. Also returns the head of each candidate, by its name; all of them take
     embeddings of the new scanner as they are.
     """
     X, y = validation
@@ -84,8 +86,12 @@ def compare(
         raise ValueError("no validation cell has a label")
     classes, codes = np.unique(y, return_inverse=True)
     aligned = Alignment("standardise").fit(reference[0], np.concatenate([new[0], unlabelled]))
-    heads = {name: _head(name, reference, new, aligned, fit) for name in CANDIDATES if _possible(name, new[1])}
-    held_out = {name: _held_out(name, reference, new, aligned, fit) for name in heads}
+
+    def head_of(name: str, new: tuple[Matrix, Labels]) -> Any:
+        return _head(name, reference, new, unlabelled, aligned, fit)
+
+    heads = {name: head_of(name, new) for name in CANDIDATES if _possible(name, new[1])}
+    held_out = {name: _held_out(partial(head_of, name), *new) for name in heads}
     right = {name: head.predict(X) == y for name, head in heads.items()}
     p_values = holm({name: _mcnemar(right["existing"], hits) for name, hits in right.items() if name != "existing"})
     found = [_judge(name, hits, codes, held_out[name], p_values.get(name)) for name, hits in right.items()]
@@ -135,25 +141,31 @@ def _possible(name: str, y: Labels) -> bool:
     return bool(len(counts)) if name.startswith("both") else (counts > 1).sum() > 1
 
 
-def _head(name: str, reference: tuple[Matrix, Labels], new: tuple[Matrix, Labels], aligned: Alignment, fit: Fit) -> Any:
+def _head(
+    name: str,
+    reference: tuple[Matrix, Labels],
+    new: tuple[Matrix, Labels],
+    unlabelled: Matrix,
+    aligned: Alignment,
+    fit: Fit,
+) -> Any:
     """Return a fitted head that takes embeddings of the new scanner as they are: it aligns them by itself."""
     if name == "new":
-        return fit(*new)
+        return fit(*new, unlabelled)
     X, y = reference
+    if name == "existing":
+        return fit(X, y, None)
     if name.startswith("both") and len(new[1]):
         seen = aligned.transform(new[0]) if name.endswith("aligned") else new[0]
         X, y = np.concatenate([X, seen]), np.concatenate([y, new[1]])
-    head = fit(X, y)
     if not name.endswith("aligned"):
-        return head
+        return fit(X, y, unlabelled)
+    head = fit(X, y, aligned.transform(unlabelled))
     return head.after(aligned.from_, np.maximum(np.diag(aligned.matrix_), 1e-6), aligned.to_)
 
 
-def _held_out(
-    name: str, reference: tuple[Matrix, Labels], new: tuple[Matrix, Labels], aligned: Alignment, fit: Fit
-) -> float | None:
+def _held_out(head_of: Callable[[tuple[Matrix, Labels]], Any], X: Matrix, y: Labels) -> float | None:
     """Balanced accuracy over the classes with FEWEST_LABELS, None with fewer than two such."""
-    X, y = new
     _, codes, counts = np.unique(y, return_inverse=True, return_counts=True)
     judged = np.flatnonzero(counts >= FEWEST_LABELS)
     if len(judged) < 2:
@@ -161,8 +173,7 @@ def _held_out(
     fold, right = folds_of(codes, _FOLDS), np.zeros(len(y))
     for number in range(_FOLDS):
         held = fold == number
-        head = _head(name, reference, (X[~held], y[~held]), aligned, fit)
-        right[held] = head.predict(X[held]) == y[held]
+        right[held] = head_of((X[~held], y[~held])).predict(X[held]) == y[held]
     return float(np.mean([right[codes == code].mean() for code in judged]))
 
 
