@@ -66,6 +66,7 @@ def _found(material: Material, columns: Columns, codes: dict[int, str], adaptati
     measured = measure_shift(old_cells, new_cells) if min(len(old_cells), len(new_cells)) >= FEWEST_CELLS else None
     per_class = measure_shift_per_class(*reference, *new)
     return {
+        "believed": _believed(reference, _some(material, ~here & material.free), _some(material, here & material.free)),
         "shift": measured and asdict(measured),
         "shift_of_classes": {code: asdict(shift) for code, shift in per_class.items()},
         "labels": len(new[1]),
@@ -75,6 +76,19 @@ def _found(material: Material, columns: Columns, codes: dict[int, str], adaptati
         "comparison": compared,
         "at": now().isoformat(),
     }
+
+
+def _believed(reference: tuple[Matrix, Labels], old_cells: Matrix, new_cells: Matrix) -> dict[str, float] | None:
+    """Return which share of unlabelled cells a classifier of the reference's labels believes to have right.
+
+    The mean of its highest probabilities, which are calibrated on the reference: the difference of the two estimates,
+    without a label, what is lost at least (Guillory et al. 2021, ICCV). None with too few labels or cells.
+    """
+    if len(np.unique(reference[1])) < FEWEST_CLASSES or min(len(old_cells), len(new_cells)) < FEWEST_CELLS:
+        return None
+    head = fit_head(HEAD, *reference)
+    old, new = (float(head.predict_proba(cells).max(1).mean()) for cells in (old_cells, new_cells))
+    return {"reference": old, "new": new}
 
 
 def _store(material: Material, mine: Mask, name: str, head: Any) -> dict[str, Any]:

@@ -54,8 +54,8 @@ def label(client: TestClient, project: Project, classes: Cells, **more: Any) -> 
 
 def label_another_scanner(client: TestClient, project: Project, work: Callable[[], int]) -> None:
     looks = ["NGS", "LYT"] * 6
-    ids = factories.make_cells(factories.make_slide(project), looks)
-    label(client, project, dict(zip(ids, looks, strict=True)))
+    ids = factories.make_cells(factories.make_slide(project), looks * 2)
+    label(client, project, dict(zip(ids, looks, strict=False)))
     work()
 
 
@@ -110,7 +110,7 @@ def test_a_scanner_is_measured_validated_and_compared(
     assert manager.post(url, data={"cells": "50"}).status_code == 409
     work()
     page = manager.get(url).text
-    assert "AUROC" in page
+    assert all(text in page for text in ("AUROC", "believes to have"))
     assert "Recommended" not in page
 
     grid = grid_of(manager, manager.post(f"{url}/validation", follow_redirects=False).headers["location"])
