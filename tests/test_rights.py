@@ -107,6 +107,7 @@ POST /projects/{project_id}/second-readings
 POST /projects/{project_id}/slides
 POST /projects/{project_id}/slides/find
 POST /scanners/{scanner_id}/adaptation/validation
+POST /scanners/{scanner_id}/controls
 POST /slides/{slide_id}/complete
 POST /slides/{slide_id}/images
 POST /slides/{slide_id}/report/corrections

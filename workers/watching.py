@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, undefer
 
 from app.cells.matrix import matrix_of
 from app.db import insert_into, reading
-from app.models import Cell, Classifier, Encoder, Report, Scanner, Slide, WatchedDay
+from app.models import Cell, Classifier, ControlRun, Encoder, Report, Scanner, Slide, WatchedDay
 from app.models.project import lock
 from app.reports.service import reporting_classifier
 from app.reports.sheet import MOST_NOVEL
@@ -62,6 +62,7 @@ def watch(task: Task) -> None:
 def _seen(session: Session, classifier: Classifier, begin: datetime, end: datetime) -> Day | None:
     """Return the cells of the slides created from `begin` to `end` that a classifier has reported on."""
     mine = (Slide.scanner_id == classifier.scanner_id) & (Slide.created_at >= begin) & (Slide.created_at < end)
+    mine &= Slide.id.not_in(select(ControlRun.slide_id))
     made = (Report.classifier_id == classifier.id) & ~Report.preliminary & Report.scores.is_not(None)
     query = select(Report).join(Slide, Slide.id == Report.slide_id).where(mine, made)
     # An amended report comes after the one it amends, and replaces it.

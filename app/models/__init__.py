@@ -21,7 +21,7 @@ from app.models.report import Report, Reporting, Signature
 from app.models.scanner import Scanner
 from app.models.slide import Refusal, Slide, SlideState, Upload, UploadPart
 from app.models.user import ApiToken, Invitation, SignIn, User
-from app.models.watching import Alarm, WatchedDay, WatchReference
+from app.models.watching import Alarm, ControlRun, WatchedDay, WatchReference
 from app.models.webhook import Delivery, DeliveryAttempt, Webhook
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "CellMap",
     "ClassMapping",
     "Classifier",
+    "ControlRun",
     "Delivery",
     "DeliveryAttempt",
     "Embedding",

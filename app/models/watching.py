@@ -76,3 +76,18 @@ class Alarm(Base):
     note: Mapped[str] = mapped_column(default="", server_default="")
     settled_by: Mapped[int | None] = mapped_column(ForeignKey("user.id"))
     settled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class ControlRun(Base):
+    """That a slide shows the same smear as another one, scanned again to see whether it is still seen the same way.
+
+    Such a slide is no patient, so its cells are in no figure of a day.
+    """
+
+    __tablename__ = "control_run"
+
+    slide_id: Mapped[int] = mapped_column(ForeignKey("slide.id"), primary_key=True)
+    repeats_id: Mapped[int] = mapped_column(ForeignKey("slide.id"))
+    scanner_id: Mapped[int] = mapped_column(ForeignKey("scanner.id"), index=True)
+    created_by: Mapped[int | None] = mapped_column(ForeignKey("user.id"))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)

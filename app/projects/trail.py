@@ -17,6 +17,7 @@ EVENTS = {
     "class.changed": N_("Class changed"),
     "class.deleted": N_("Class deleted"),
     "class.moved": N_("Class moved"),
+    "control.begun": N_("Control slide scanned again"),
     "demo.seeded": N_("Demo cells made"),
     "job.retried": N_("Job started again"),
     "mapping.saved": N_("Mapping of classes saved"),

@@ -12,9 +12,10 @@ from app.models import Alarm, Scanner, WatchReference
 from app.reports.service import reporting_classifier
 from app.rest import rest_router
 from app.scanners.access import ManagedScanner, ViewableScanner
-from app.watching import queries, service
+from app.slides.access import ViewableSlide
+from app.watching import controls, queries, service
 from app.watching.access import EditableAlarm
-from app.watching.forms import NewReference, Settlement
+from app.watching.forms import NewControl, NewReference, Settlement
 
 router = rest_router("watching")
 
@@ -49,6 +50,16 @@ class AlarmItem(BaseModel):
     settled_at: datetime | None
 
 
+class ControlItem(BaseModel):
+    """A slide scanned again, beside its first run."""
+
+    slide_id: int
+    repeats_id: int
+    counts: dict[str, tuple[int, int]] = Field(description='Cells, first and again, by class code; "" is unclassified.')
+    p_value: float | None = Field(description="Of equal shares (chi-squared); null as long as a report is missing.")
+    differs: bool
+
+
 class WatchingItem(BaseModel):
     """A scanner day by day; nothing but alarms before its reporting classifier has reported on a slide."""
 
@@ -57,6 +68,7 @@ class WatchingItem(BaseModel):
     since: datetime | None = Field(description="From when on days are compared with each other.")
     days: list[DayItem]
     alarms: list[AlarmItem] = Field(description="The open ones first, then the newest.")
+    controls: list[ControlItem] = Field(description="Control slides that were scanned again, the newest first.")
 
 
 def _known(value: float) -> float | None:
@@ -85,6 +97,16 @@ def _alarm(alarm: Alarm) -> AlarmItem:
     return AlarmItem(**{name: getattr(alarm, name) for name in AlarmItem.model_fields})
 
 
+def _control(found: controls.Compared) -> ControlItem:
+    return ControlItem(
+        slide_id=found.slide.id,
+        repeats_id=found.repeats.id,
+        counts=found.counts,
+        p_value=found.p_value,
+        differs=found.differs,
+    )
+
+
 def _item(session: Session, scanner: Scanner) -> WatchingItem:
     reference = queries.reference(session, scanner, reporting_classifier(session, scanner.id))
     return WatchingItem(
@@ -93,6 +115,7 @@ def _item(session: Session, scanner: Scanner) -> WatchingItem:
         since=reference.since if reference else None,
         days=_days(session, reference) if reference else [],
         alarms=[_alarm(alarm) for alarm in queries.alarms(session, scanner)],
+        controls=[_control(each) for each in controls.compared(session, scanner)],
     )
 
 
@@ -114,3 +137,16 @@ def settle(alarm: EditableAlarm, form: Settlement, user: CurrentUser, session: S
     """Close an alarm with what was found or done."""
     service.settle(session, alarm, form, user)
     return _alarm(alarm)
+
+
+class RunItem(BaseModel):
+    """A further run of a slide, to which its images are sent as to any slide."""
+
+    slide_id: int
+    repeats_id: int
+
+
+@router.post("/slides/{slide_id}/runs", status_code=201, summary="Scan a control slide again")
+def begin_control(slide: ViewableSlide, form: NewControl, user: CurrentUser, session: SessionDep) -> RunItem:
+    """Make a slide that is a further run of this one; its cells are in no figure of a day."""
+    return RunItem(slide_id=controls.add(session, slide, form.accession, user).id, repeats_id=slide.id)

@@ -3,6 +3,8 @@
 from pydantic import BaseModel, ConfigDict
 
 from app.classifiers.forms import Reason
+from app.forms import Id
+from app.slides.forms import Accession
 
 
 class Settlement(BaseModel):
@@ -19,3 +21,17 @@ class NewReference(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     reason: Reason
+
+
+class NewControl(BaseModel):
+    """The accession under which a control slide is scanned again."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    accession: Accession
+
+
+class ChosenControl(NewControl):
+    """The same with the first run, as the page asks for it."""
+
+    slide_id: Id

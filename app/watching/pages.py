@@ -9,17 +9,17 @@ from sqlalchemy.orm import Session
 
 from app.accounts.access import CurrentUser
 from app.db import SessionDep
-from app.errors import Invalid
-from app.forms import FormValues, fields, parse, reasons_of
-from app.language import N_
-from app.models import Project, Scanner, User
+from app.errors import Conflict, Invalid
+from app.forms import FormValues, fields, parse, reasons_of, refusal
+from app.language import N_, _
+from app.models import Project, Scanner, Slide, User
 from app.reports.service import reporting_classifier
 from app.scanners.access import ManagedScanner, ViewableScanner
 from app.templating import render
-from app.watching import drawing, queries, service
+from app.watching import controls, drawing, queries, service
 from app.watching.access import EditableAlarm
 from app.watching.charts import REFERENCE_DAYS
-from app.watching.forms import NewReference, Settlement
+from app.watching.forms import ChosenControl, NewReference, Settlement
 
 CHARTS = {
     "rejected": N_("Unclassified cells"),
@@ -42,7 +42,7 @@ def _page(
     session: Session,
     scanner: Scanner,
     values: Mapping[str, Any],
-    error: Invalid | None = None,
+    error: Invalid | Conflict | None = None,
 ) -> Response:
     classifier = reporting_classifier(session, scanner.id)
     reference = queries.reference(session, scanner, classifier)
@@ -64,6 +64,8 @@ def _page(
         charts=charts,
         drawings={name: drawing.draw(chart, dates) for name, chart in charts.items()},
         alarms=alarms,
+        controls=controls.compared(session, scanner),
+        choices=[(slide.id, slide.accession) for slide in controls.choices(session, scanner)],
         people=people,
         names=CHARTS,
         rules=RULES,
@@ -73,6 +75,7 @@ def _page(
         drawn=drawing,
         values=values,
         errors=reasons_of(error),
+        refused=error.detail if isinstance(error, Conflict) else "",
     )
 
 
@@ -92,6 +95,22 @@ def begin_anew(
     except Invalid as error:
         return _page(request, session, scanner, values, error)
     return RedirectResponse(f"/scanners/{scanner.id}/watching", 303)
+
+
+@router.post("/scanners/{scanner_id}/controls")
+def begin_control(
+    request: Request, scanner: ViewableScanner, user: CurrentUser, session: SessionDep, values: FormValues
+) -> Response:
+    """Make a further run of a slide, and go to its page, where its images are sent."""
+    try:
+        form = parse(ChosenControl, {name: values[name] for name in ("slide_id", "accession")})
+        slide = session.get(Slide, form.slide_id)
+        if slide is None or slide.scanner_id != scanner.id:
+            raise refusal({"slide_id": _("This scanner has no such slide.")})
+        again = controls.add(session, slide, form.accession, user)
+    except (Invalid, Conflict) as error:
+        return _page(request, session, scanner, values, error)
+    return RedirectResponse(f"/projects/{scanner.project_id}/slides/{again.id}", 303)
 
 
 @router.post("/alarms/{alarm_id}/settlement")

@@ -80,6 +80,7 @@ OF_MEMBERS = {
     "GET /scanners/{scanner_id}/adaptation",
     "GET /scanners/{scanner_id}/watching",
     "POST /alarms/{alarm_id}/settlement",
+    "POST /slides/{slide_id}/runs",
     "GET /pretrainings/{run_id}",
     "GET /jobs/{job_id}",
 }
@@ -139,6 +140,7 @@ def json_bodies(ids: Mapping[str, Any]) -> dict[str, Any]:
         "POST /projects/{project_id}/webhooks": {"url": "https://lis.example/", "events": ["slide.state_changed"]},
         "PATCH /webhooks/{webhook_id}": {"active": False},
         "POST /scanners/{scanner_id}/watching": {"reason": "Serviced"},
+        "POST /slides/{slide_id}/runs": {"accession": new},
         "POST /alarms/{alarm_id}/settlement": {"note": "Stain renewed"},
         "POST /scanners/{scanner_id}/adaptation": {"cells": 50},
         "POST /scanners/{scanner_id}/adaptation/decision": {"candidate": "new", "reason": "Better"},

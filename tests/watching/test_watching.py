@@ -115,6 +115,32 @@ def assert_begun_anew(lab: Lab, manager: Any) -> None:
     assert manager.post(f"/scanners/{other.id}/watching", data={"reason": "Serviced"}).status_code == 409
 
 
+def test_a_control_slide_is_scanned_again_and_compared(lab: Lab, manager: Any) -> None:
+    lab.activate()
+    address, again = f"/scanners/{lab.scanner.id}/controls", {}
+    assert error_of(manager.post(address, data={"slide_id": lab.slide.id, "accession": ""}), "accession")
+    other = factories.make_slide(lab.project)
+    assert error_of(manager.post(address, data={"slide_id": other.id, "accession": "R"}), "slide_id")
+    for name, looks in (("Same", LOOKS), ("Unlike", ["LYT"] * 20)):
+        made = manager.post(address, data={"slide_id": lab.slide.id, "accession": name}, follow_redirects=False)
+        slide_id = int(made.headers["location"].rpartition("/")[2])
+        with reading() as session:
+            slide = session.get_one(Slide, slide_id)
+        assert "waits for its report" in page(manager, lab)
+        factories.make_cells(slide, looks)
+        lab.work()
+        lab.rest.post(f"/slides/{slide_id}/complete").raise_for_status()
+        lab.work()
+        again[name] = slide_id
+    found = {each["slide_id"]: each for each in watching(lab)["controls"]}
+    assert not found[again["Same"]]["differs"]
+    assert found[again["Unlike"]]["differs"]
+    assert sum(first for first, _again in found[again["Same"]]["counts"].values()) == 20
+    assert [day["cells"] for day in watching(lab)["days"]] == [20]  # no patient
+    refused = lab.rest.post(f"/slides/{again['Same']}/runs", json={"accession": "Third"})
+    assert (refused.status_code, "first one" in refused.text) == (409, True)
+
+
 def test_another_classifier_begins_a_new_reference_and_a_day_of_few_cells_is_not_judged(lab: Lab, manager: Any) -> None:
     lab.activate()
     for cells in (19, 1):
