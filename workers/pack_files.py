@@ -36,6 +36,8 @@ CHUNK: Final = 1 << 20
 MOST_MANIFEST: Final = 256 << 20
 """Bytes of a manifest: it names every image."""
 MOST_IMAGE: Final = 64 << 20
+MOST_BYTES: Final = 2 << 30
+"""Of any file: two million cells of 384 dimensions."""
 
 Arrays = dict[str, npt.NDArray[Any]]
 Told = Callable[[int, int], None]
@@ -87,10 +89,16 @@ class PackReader:
     def __init__(self, file: BinaryIO) -> None:
         try:
             self._zip = zipfile.ZipFile(file)
+            self._require_plain()
             self.manifest = self._signed_manifest()
         except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
             raise RefusedPackError(N_("This is not a lab pack, or it is damaged.")) from error
         self._require_files()
+
+    def _require_plain(self) -> None:
+        """A file that is not compressed is no larger than what was sent."""
+        if any(info.compress_type != zipfile.ZIP_STORED for info in self._zip.infolist()):
+            raise RefusedPackError(N_("This is not a lab pack: its files are compressed."))
 
     def _signed_manifest(self) -> Manifest:
         names = self._zip.namelist()
@@ -120,7 +128,7 @@ class PackReader:
     def read(self, name: str) -> bytes:
         """Return a file that is the one of the list."""
         expected = self.manifest.files[name]
-        if self._zip.getinfo(name).file_size != expected.size:
+        if self._zip.getinfo(name).file_size != expected.size or expected.size > MOST_BYTES:
             raise RefusedPackError(N_("%(file)s: it is not as long as the list says.") % {"file": name})
         try:
             data = self._zip.read(name)

@@ -68,7 +68,7 @@ class Manifest(Strict):
     classifier: PackedClassifier
     scanners: list[PackedScanner]
     image_formats: list[str]
-    cells: Count
+    cells: Annotated[int, Field(ge=1)]
     labels: Count
     images: Count
     files: dict[str, PackedFile]

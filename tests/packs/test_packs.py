@@ -154,7 +154,7 @@ def opened(pack: bytes) -> Files:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
-def closed(files: Files, *, sign: bool = False) -> bytes:
+def closed(files: Files, *, sign: bool = False, compression: int = zipfile.ZIP_STORED) -> bytes:
     """Make an archive again; with `sign`, of a lab that means harm and knows how to sign."""
     if sign:
         manifest = json.loads(files[MANIFEST])
@@ -163,7 +163,7 @@ def closed(files: Files, *, sign: bool = False) -> bytes:
         files = {**files, MANIFEST: json.dumps(manifest).encode()}
         files[SIGNATURE] = signing.sign(files[MANIFEST])
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
+    with zipfile.ZipFile(buffer, "w", compression) as archive:
         for name, data in files.items():
             archive.writestr(name, data)
     return buffer.getvalue()
@@ -187,6 +187,7 @@ def test_whatever_is_not_as_it_says_is_refused_with_a_reason(manager: TestClient
         "no ZIP": b"something else",
         "half": pack[: len(pack) // 2],
         "no list": closed({name: data for name, data in files.items() if name != MANIFEST}),
+        "compressed": closed(files, compression=zipfile.ZIP_DEFLATED),
         "changed": closed({**files, MANIFEST: files[MANIFEST].replace(b"Barcelona", b"Barcelono")}),
         "another file": closed({**files, CELLS: files[CELLS][:-1] + b"x"}),
         "a file more": closed({**files, "images/../../evil": b"x"}),
