@@ -41,8 +41,19 @@ def compare(task: Task) -> None:
         codes = {item.id: item.code for item in classes(session, session.get_one(Project, task.project_id))}
     found = _found(material, columns, codes, adaptation)
     with task.transaction() as session:
-        session.get_one(Adaptation, adaptation.id).comparison = found
+        mine = session.get_one(Adaptation, adaptation.id)
+        mine.comparison = {**found, "history": _history(mine.comparison, found)}
         publish(session, task.project_id, "adaptation", {"scanner_id": adaptation.scanner_id})
+
+
+def _history(before: dict[str, Any] | None, found: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what comparisons so far expected of their recommended candidate, one for each number of labels."""
+    history = [each for each in (before or {}).get("history", []) if each["labels"] != found["labels"]]
+    compared = found["comparison"]
+    if compared and compared["expected"] is not None:
+        told = {name: compared[name] for name in ("recommended", "expected", "expected_interval")}
+        history.append({"labels": found["labels"], "at": found["at"], **told})
+    return history
 
 
 def _found(material: Material, columns: Columns, codes: dict[int, str], adaptation: Adaptation) -> dict[str, Any]:

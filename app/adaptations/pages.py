@@ -20,6 +20,8 @@ from app.predictions.meter import TARGET
 from app.scanners.access import ManagedScanner, ViewableScanner
 from app.templating import render
 
+LITTLE = 0.01  # of balanced accuracy, for which more labels are not worth while
+
 router = APIRouter(tags=["adaptations"])
 
 
@@ -45,6 +47,8 @@ def _page(
         standing=queries.standing(session, scanner),
         found=found,
         compared=compared,
+        gain=queries.last_gain(found),
+        little=LITTLE,
         names=queries.names(),
         adopted=queries.adopted(session, scanner),
         fewest=FEWEST,

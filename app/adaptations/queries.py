@@ -1,6 +1,7 @@
 """How far an adaptation is."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from sqlalchemy import select
@@ -69,6 +70,15 @@ def standing(session: Session, scanner: Scanner) -> Standing:
         adopting=_is_open(adopting),
         problem="".join(each.message for each in (job, adopting) if each and each.state == "dead"),
     )
+
+
+def last_gain(found: dict[str, Any] | None) -> tuple[int, float] | None:
+    """Return how many labels came between the last two comparisons, and what they brought in balanced accuracy."""
+    history = found.get("history", []) if found else []
+    if len(history) < 2:
+        return None
+    before, last = history[-2:]
+    return last["labels"] - before["labels"], last["expected"] - before["expected"]
 
 
 def _some(cell_ids: np.ndarray[tuple[int], np.dtype[np.int64]]) -> list[int]:
