@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, s
 from tests.browsing import share_session, shown_secret
 from tests.live import PASSWORD, Installation
 from tests.live import Browser as Client
-from tests.small_encoder import save_small_encoder
+from tests.small_encoder import save_quick_encoder
 
 AXE = (Path(__file__).parent / "vendor" / "axe-4.14.1.min.js").read_text()
 SERIOUS = ("serious", "critical")
@@ -40,10 +40,10 @@ def chromium() -> Iterator[Browser]:
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """A fresh installation with its embedded worker, for all files: each makes projects of its own.
 
-    Its encoder is a small one: what a page shows does not depend on how well cells are seen.
+    Its encoder is a quick one: what a page shows does not depend on how well cells are seen.
     """
     folder = tmp_path_factory.mktemp("browser")
-    encoder = save_small_encoder(folder / "small.safetensors")
+    encoder = save_quick_encoder(folder / "quick.safetensors")
     installation = Installation(folder / "data", more={"FIFTYCELLS_ENCODER": str(encoder)}).start()
     yield installation
     installation.stop()
