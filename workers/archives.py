@@ -66,7 +66,7 @@ def read_members(name: str, file: BinaryIO, size: int, start: int) -> Iterator[M
         yield _member(0, 1, name, partial(_load_single, name, file, size))
         return
     try:
-        archive = _open(file)
+        archive = open_archive(file)
         infos = archive.infolist()
         _judge(infos, size)
     except Refused as refusal:
@@ -104,9 +104,11 @@ def _load_single(name: str, file: BinaryIO, size: int) -> bytes | None:
     return _wanted(name, file.read())
 
 
-def _open(file: BinaryIO) -> ZipFile:
+def open_archive(file: BinaryIO) -> ZipFile:
+    """Open a ZIP that somebody sent. Raises Refused."""
+    bounded = _BoundedReads(file)
     try:
-        return ZipFile(_BoundedReads(file))
+        archive = ZipFile(bounded)
     except UnicodeDecodeError:
         raise Refused("a file name in this ZIP claims to be UTF-8 but is not: pack it again") from None
     except DAMAGED:
@@ -115,17 +117,19 @@ def _open(file: BinaryIO) -> ZipFile:
         if error.errno != errno.EINVAL:  # a seek to before the start, asked for by the directory
             raise
         raise Refused("damaged: this ZIP names places outside of itself") from None
+    bounded.opening = False
+    return archive
 
 
 class _BoundedReads:
     """Passes a file on to zipfile, which would otherwise read a directory of any length into memory."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self._file = file
+        self._file, self.opening = file, True
         self.seek, self.tell, self.seekable, self.close = file.seek, file.tell, file.seekable, file.close
 
     def read(self, size: int = -1) -> bytes:
-        if size > MAX_DIRECTORY:
+        if self.opening and size > MAX_DIRECTORY:
             raise _too_many()
         return self._file.read(TAIL if size < 0 else size)
 
@@ -139,6 +143,11 @@ def _judge(infos: list[ZipInfo], size: int) -> None:
     total = sum(info.file_size for info in infos)
     if total > MAX_TOTAL or (total > FREE_TOTAL and total > MAX_RATIO * size):
         raise Refused("a ZIP bomb: it would unpack to %(gigabytes)s GB", gigabytes=f"{total / 1e9:,.0f}")
+    require_apart(infos, size)
+
+
+def require_apart(infos: list[ZipInfo], size: int) -> None:
+    """Refuse a ZIP of `size` bytes whose members share bytes or lie outside of it. Raises Refused."""
     end = 0
     for info in sorted(infos, key=lambda each: each.header_offset):
         if info.header_offset < end:

@@ -152,6 +152,18 @@ def test_limits_on_number_and_total_hold(
     assert "a ZIP bomb" in refused(heavy)["heavy.zip"]
 
 
+def test_a_picture_may_be_larger_than_the_list_of_files(
+    browser: TestClient, slide: Slide, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archives, "MAX_DIRECTORY", 2000)
+    stored = zipped([("large.png", picture(1, size=(64, 64)))], zipfile.ZIP_STORED)
+    long_name = zipped([("x" * 3000, picture(2))])
+    upload_id = upload(browser, slide, [("stored.zip", stored), ("long.zip", long_name)])
+    work()
+    assert counts(upload_id) == (1, 0, 1)
+    assert "files in one ZIP" in refused(upload_id)["long.zip"]
+
+
 def test_what_systems_leave_behind_is_passed_over_in_silence(browser: TestClient, slide: Slide, work: Work) -> None:
     double = b"\x00\x05\x16\x07" + b"\0" * 60
     members = [
