@@ -35,12 +35,13 @@ from app.packs.manifest import (
 from app.projects.forms import ClassForm
 from app.projects.queries import classes
 from app.storage import get_storage
+from workers.archives import Refused
 from workers.cell_rows import add_cells, add_images
 from workers.classifiers import Fitted, newest, score_table, version_of
 from workers.material import collect
 from workers.ml.artifacts import load_head
 from workers.ml.heads import score
-from workers.pack_files import Contents, PackReader, PackWriter, RefusedPackError, packed_classes
+from workers.pack_files import Contents, PackReader, PackWriter, packed_classes
 from workers.runner import Task
 from workers.slide_files import KeptFile, put
 
@@ -170,7 +171,7 @@ def examine(task: Task) -> None:
     problem = ""
     try:
         with get_storage().open(f"packs/{pack.sha256}") as file:
-            reader = PackReader(file)
+            reader = PackReader(file, pack.size or 0)
             contents = reader.contents()
             for _image in reader.images(lambda done, total: task.progress(done, total, N_("Checking pictures"))):
                 pass
@@ -179,7 +180,7 @@ def examine(task: Task) -> None:
             problem = NO_ENCODER % {"name": encoder.name, "sha256": encoder.sha256}
         else:
             found = {**service.summary(contents.manifest), "difference": contents.difference}
-    except RefusedPackError as error:
+    except Refused as error:
         problem = str(error)
     with task.transaction() as session:
         done = session.get_one(Pack, pack.id)
@@ -191,7 +192,7 @@ def take_in(task: Task) -> None:
     with reading() as session:
         pack = session.get_one(Pack, task.arguments["pack_id"])
     with get_storage().open(f"packs/{pack.sha256}") as file:
-        reader = PackReader(file)
+        reader = PackReader(file, pack.size or 0)
         contents = reader.contents()
         project_id, slides = _begin(task, pack, contents)
         for sha256, data in reader.images(lambda done, total: task.progress(done, total, N_("Storing pictures"))):

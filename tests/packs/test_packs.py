@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import struct
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ from app.packs.manifest import CELLS, MANIFEST, SIGNATURE
 from app.storage import get_storage
 from tests import factories
 from tests.browsing import csrf_of, error_of
+from tests.slides.test_zip import overlapping, patched
 
 SignIn = Callable[[User], TestClient]
 Work = Callable[[], int]
@@ -185,6 +187,8 @@ def test_whatever_is_not_as_it_says_is_refused_with_a_reason(manager: TestClient
     cells["label"] = np.full_like(cells["label"], 7)
     refused = {
         "no ZIP": b"something else",
+        "overlapping": overlapping(),
+        "encrypted": patched(pack, b"PK\x01\x02", 8, struct.pack("<H", 1)),
         "half": pack[: len(pack) // 2],
         "no list": closed({name: data for name, data in files.items() if name != MANIFEST}),
         "compressed": closed(files, compression=zipfile.ZIP_DEFLATED),
