@@ -6,6 +6,16 @@ from sqlalchemy.orm import Session
 from app.job import Job
 
 
+def newest(session: Session, dedupe_key: str) -> Job | None:
+    """Return the job with this key that was asked for last, whatever became of it."""
+    return session.scalar(select(Job).where(Job.dedupe_key == dedupe_key).order_by(Job.id.desc()).limit(1))
+
+
+def is_open(job: Job | None) -> bool:
+    """Say whether a job waits or runs."""
+    return job is not None and job.state in {"queued", "running"}
+
+
 def labelling(session: Session, project_id: int) -> bool:
     """Say whether a job that gives or takes back labels waits or runs: what depends on it has to queue behind."""
     kinds = ("annotations.accept", "annotations.import", "annotations.undo")

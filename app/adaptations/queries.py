@@ -7,10 +7,10 @@ import numpy as np
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app import job_queries
 from app.cells.index import columns_of
 from app.cells.sampling import scattered
 from app.errors import NotFound
-from app.job import Job
 from app.jobs import adopt_key, compare_key
 from app.language import _
 from app.models import Adaptation, Classifier, Project, Scanner
@@ -58,16 +58,16 @@ def standing(session: Session, scanner: Scanner) -> Standing:
     given = columns.class_ids[mine & ~columns.frozen & ~columns.unseen]
     known = classes(session, session.get_one(Project, scanner.project_id))
     places = columns.places(adaptation.validation if adaptation else [])
-    job = _job(session, compare_key(adaptation.id)) if adaptation else None
-    adopting = _job(session, adopt_key(adaptation.id)) if adaptation else None
+    job = job_queries.newest(session, compare_key(adaptation.id)) if adaptation else None
+    adopting = job_queries.newest(session, adopt_key(adaptation.id)) if adaptation else None
     return Standing(
         cells=int(mine.sum()),
         labels={item.code: int((given == item.id).sum()) for item in known},
         validated=int((columns.class_ids[places] > 0).sum()),
         samples=_some(columns.cell_ids[mine]),
         reference=_some(columns.cell_ids[(columns.scanner_ids != scanner.id) & ~columns.removed]),
-        comparing=_is_open(job),
-        adopting=_is_open(adopting),
+        comparing=job_queries.is_open(job),
+        adopting=job_queries.is_open(adopting),
         problem="".join(each.message for each in (job, adopting) if each and each.state == "dead"),
     )
 
@@ -86,17 +86,9 @@ def _some(cell_ids: np.ndarray[tuple[int], np.dtype[np.int64]]) -> list[int]:
     return chosen
 
 
-def _job(session: Session, key: str) -> Job | None:
-    return session.scalar(select(Job).where(Job.dedupe_key == key).order_by(Job.id.desc()).limit(1))
-
-
-def _is_open(job: Job | None) -> bool:
-    return job is not None and job.state in {"queued", "running"}
-
-
 def is_open(session: Session, adaptation: Adaptation) -> bool:
     """Say whether a comparison, or what follows a decision, is under way."""
-    return any(_is_open(_job(session, key(adaptation.id))) for key in (compare_key, adopt_key))
+    return any(job_queries.is_open(job_queries.newest(session, key(adaptation.id))) for key in (compare_key, adopt_key))
 
 
 def adopted(session: Session, scanner: Scanner) -> Classifier | None:

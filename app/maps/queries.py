@@ -3,7 +3,7 @@
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app import jobs
+from app import job_queries, jobs
 from app.job import Job
 from app.models import CellMap, Project
 
@@ -16,6 +16,5 @@ def map_of(session: Session, project: Project) -> CellMap | None:
 
 def open_job(session: Session, project: Project) -> Job | None:
     """Return the job that lays a project out at present, or was given up since the last one that did."""
-    mine = Job.dedupe_key == jobs.map_key(project.id)
-    newest = session.scalar(select(Job).where(mine).order_by(Job.id.desc()).limit(1))
+    newest = job_queries.newest(session, jobs.map_key(project.id))
     return newest if newest and newest.state != "done" else None

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app import job_queries
 from app.job import Job
 from app.jobs import pack_key
 from app.models import Classifier, Pack, Project
@@ -29,11 +30,9 @@ def packable(session: Session, project: Project) -> Sequence[Classifier]:
 
 def job(session: Session, pack: Pack) -> Job | None:
     """Return what was done last with a pack."""
-    query = select(Job).where(Job.dedupe_key == pack_key(pack.id))
-    return session.scalar(query.order_by(Job.id.desc()).limit(1))
+    return job_queries.newest(session, pack_key(pack.id))
 
 
 def is_open(session: Session, pack: Pack) -> bool:
     """Say whether a pack is being worked on."""
-    found = job(session, pack)
-    return found is not None and found.state in {"queued", "running"}
+    return job_queries.is_open(job(session, pack))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from app import job_queries
 from app.job import Job
 from app.jobs import pretrain_key
 from app.models import Cell, Encoder, Pretraining, Project, Scanner, User
@@ -57,7 +58,7 @@ def view(session: Session, run: Pretraining) -> RunView:
 
 def newest_job(session: Session, run_id: int) -> Job | None:
     """Return the newest job of a run."""
-    return session.scalar(select(Job).where(Job.dedupe_key == pretrain_key(run_id)).order_by(Job.id.desc()).limit(1))
+    return job_queries.newest(session, pretrain_key(run_id))
 
 
 def _phase(run: Pretraining, job: Job | None) -> tuple[str, str]:

@@ -7,11 +7,10 @@ from fastapi.responses import RedirectResponse, Response
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.accounts.access import CurrentUser
+from app import job_queries
 from app.classifiers.access import ManagedClassifier
 from app.db import SessionDep
-from app.forms import Id, fields
-from app.job import Job
+from app.forms import Id
 from app.jobs import preview_key
 from app.models import Project, Report, Slide
 from app.reports import previews
@@ -26,7 +25,6 @@ router = APIRouter(tags=["classifiers"])
 def index(request: Request, classifier: ManagedClassifier, scanner: ManagedScanner, session: SessionDep) -> Response:
     """Show what would change, with the form that activates; htmx asks again while it is being made."""
     preview = previews.get(session, classifier, scanner)
-    job = session.scalar(select(Job).where(Job.dedupe_key == preview_key(preview.id)).order_by(Job.id.desc()).limit(1))
     return render(
         request,
         "classifiers/preview.html",
@@ -35,11 +33,9 @@ def index(request: Request, classifier: ManagedClassifier, scanner: ManagedScann
         project=session.get_one(Project, classifier.project_id),
         version=classifier,
         scanner=scanner,
-        preview=preview,
         found=preview.found,
-        job=job,
+        job=job_queries.newest(session, preview_key(preview.id)),
         signed=_signed(session, preview.found),
-        values=fields(),
     )
 
 
@@ -52,9 +48,7 @@ def _signed(session: Session, found: dict[str, Any] | None) -> list[tuple[dict[s
 
 
 @router.post("/classifiers/{classifier_id}/previews")
-def ask(
-    classifier: ManagedClassifier, _user: CurrentUser, session: SessionDep, scanner_id: Annotated[Id, Form()]
-) -> RedirectResponse:
+def ask(classifier: ManagedClassifier, session: SessionDep, scanner_id: Annotated[Id, Form()]) -> RedirectResponse:
     """Have it made."""
     scanner = scanner_of(session, session.get_one(Project, classifier.project_id), scanner_id)
     previews.ask(session, classifier, scanner)

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session
 
+from app import job_queries
 from app.db import now
 from app.language import N_
 from app.models import (
@@ -145,8 +146,7 @@ def _view(session: Session, upload: Upload, sender: str | None) -> UploadView:
 
 def dead_job(session: Session, upload_id: int) -> Job | None:
     """Return the newest job of an upload if it was given up."""
-    mine = Job.dedupe_key == f"unpack:{upload_id}"
-    job = session.scalar(select(Job).where(mine).order_by(Job.id.desc()).limit(1))
+    job = job_queries.newest(session, f"unpack:{upload_id}")
     return job if job and job.state == "dead" else None
 
 

@@ -6,6 +6,7 @@ from typing import Final, Literal, get_args
 from sqlalchemy import and_, select
 from sqlalchemy.orm import Session
 
+from app import job_queries
 from app.db import now
 from app.errors import Conflict
 from app.events import publish
@@ -144,6 +145,5 @@ def _given_up(session: Session, slide: Slide, open_uploads: Sequence[Upload], un
         for job in session.scalars(dead):
             if not unseen.isdisjoint(job.arguments["image_ids"]):
                 return job.message
-    last = select(Job).where(Job.dedupe_key == classify_key(slide.id)).order_by(Job.id.desc()).limit(1)
-    job = session.scalar(last)
-    return job.message if job and job.state == "dead" else ""
+    last = job_queries.newest(session, classify_key(slide.id))
+    return last.message if last and last.state == "dead" else ""
