@@ -2,6 +2,7 @@
 
 import os
 from functools import lru_cache
+from importlib.metadata import version as installed
 from pathlib import Path
 
 from pydantic import Field
@@ -48,6 +49,11 @@ class Settings(BaseSettings):
     def resolved_database_url(self) -> str:
         """The database URL, with the default filled in."""
         return self.database_url or f"sqlite:///{self.data_dir.resolve() / 'fiftycells.db'}"
+
+
+def software() -> str:
+    """Return the name and version of this program, for what it writes."""
+    return f"Fiftycells {installed('fiftycells')}"
 
 
 def override(**values: object) -> None:

@@ -2,13 +2,13 @@
 
 from datetime import datetime
 from hashlib import sha256
-from importlib.metadata import version as installed
 from typing import Any
 
 from fpdf.enums import TableBordersLayout
 from sqlalchemy.orm import Session
 
 from app.adaptations import queries
+from app.config import software
 from app.errors import Conflict
 from app.language import _, number, percent
 from app.models import Adaptation, Encoder, Project, Scanner
@@ -21,7 +21,7 @@ def pdf(session: Session, scanner: Scanner, adaptation: Adaptation) -> bytes:
     if decision is None:
         raise Conflict(_("Nobody has decided for a candidate yet, so there is nothing to print."))
     at, found = datetime.fromisoformat(decision["at"]), decision["found"]
-    page = Page(f"adaptation-{scanner.id}", f"Fiftycells {installed('fiftycells')}", at)
+    page = Page(f"adaptation-{scanner.id}", software(), at)
     page.set_auto_page_break(auto=True, margin=page.l_margin)
     page.text_line(_("Adaptation to a scanner"), 15, bold=True)
     page.text_line(f"{session.get_one(Project, scanner.project_id).name} · {scanner.name}", 10, bold=True)

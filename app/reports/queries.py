@@ -2,12 +2,12 @@
 
 import hashlib
 from collections.abc import Sequence
-from importlib.metadata import version as installed
 from typing import Literal
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session, undefer
 
+from app.config import software
 from app.errors import AppError
 from app.language import _
 from app.models import Annotation, Cell, Classifier, Encoder, Project, Report, Scanner, Signature, Slide, User
@@ -203,6 +203,6 @@ def _made(session: Session, report: Report, source: Source) -> Made:
         encoder_sha256=encoder.sha256,
         scores_sha256=report.scores_sha256,
         reject_below=source.reject_below,
-        software=f"Fiftycells {installed('fiftycells')}",
+        software=software(),
         classified_at=report.classified_at,
     )
