@@ -1,6 +1,7 @@
 """Making lab packs, looking into received ones, and taking them in."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from io import BytesIO
 from tempfile import TemporaryFile
 from typing import Any, BinaryIO
@@ -15,6 +16,7 @@ from app import signing
 from app.annotations import service as annotations
 from app.annotations.forms import LabelItem
 from app.cells.matrix import matrix_of
+from app.config import software
 from app.db import insert_into, now, reading
 from app.encoders.service import default_encoder
 from app.events import publish
@@ -55,52 +57,71 @@ NO_ENCODER = N_(
 Arrays = dict[str, npt.NDArray[Any]]
 
 
+@dataclass(frozen=True)
+class Parts:
+    """What a pack is made of but for pictures: what its manifest says `about` it, its classes, `arrays` of its cells,
+    and the sha256 of its classifier."""
+
+    about: dict[str, Any]
+    classes: list[ClassForm]
+    arrays: Arrays
+    artifact: str
+
+
 def export(task: Task) -> None:
     """Write the archive of a project and a version of its classifier."""
     with reading() as session:
         pack = session.get_one(Pack, task.arguments["pack_id"])
-        with TemporaryFile() as file:
-            manifest = _write(session, task, pack, file)
-            size = file.tell()
-            file.seek(0)
-            stored = get_storage().put("packs", file)
+        parts = _gather(session, pack)
+    with TemporaryFile() as file:
+        manifest = _write(task, file, parts, with_images=pack.with_images)
+        size = file.tell()
+        file.seek(0)
+        stored = get_storage().put("packs", file)
     with task.transaction() as session:
         done = session.get_one(Pack, pack.id)
         done.sha256, done.size, done.found = stored.sha256, size, service.summary(manifest)
         publish(session, task.project_id, "pack", {"pack_id": pack.id})
 
 
-def _write(session: Session, task: Task, pack: Pack, file: BinaryIO) -> Manifest:
+def _gather(session: Session, pack: Pack) -> Parts:
     project = session.get_one(Project, pack.project_id)
     classifier = session.get_one(Classifier, pack.classifier_id)
     encoder = session.get_one(Encoder, classifier.encoder_id)
     known = classes(session, project)
     scanners = session.scalars(select(Scanner).where(Scanner.project_id == project.id).order_by(Scanner.id)).all()
-    arrays, formats, vectors = _cells(session, project, encoder, [each.id for each in known], scanners)
-    artifact = get_storage().read(f"classifiers/{classifier.artifact}")
-    head, _card = load_head(artifact)
+    arrays, formats = _cells(session, project, encoder, [each.id for each in known], scanners)
     codes = {each.id: each.code for each in known}
+    about = {
+        "project": project.name,
+        "synthetic": project.synthetic,
+        "encoder": PackedEncoder(sha256=encoder.sha256, name=encoder.name, dim=encoder.dim),
+        "classifier": _packed(classifier),
+        "scanners": [PackedScanner(name=each.name, um_per_px=each.um_per_px) for each in scanners],
+        "image_formats": formats,
+    }
+    return Parts(about, [_form(each, codes) for each in known], arrays, classifier.artifact)
+
+
+def _write(task: Task, file: BinaryIO, parts: Parts, *, with_images: bool) -> Manifest:
+    artifact = get_storage().read(f"classifiers/{parts.artifact}")
+    head, _card = load_head(artifact)
     writer = PackWriter(file)
-    writer.add(CLASSES, packed_classes([_form(each, codes) for each in known]))
-    writer.add(CELLS, save({**arrays, "vector": np.asarray(vectors)}))
+    writer.add(CLASSES, packed_classes(parts.classes))
+    writer.add(CELLS, save(parts.arrays))
     writer.add(CLASSIFIER, artifact)
-    writer.add(SCORES, save({"proba": score(head, vectors).proba}))
-    images = _add_images(task, writer, arrays["sha256"]) if pack.with_images else 0
+    writer.add(SCORES, save({"proba": score(head, parts.arrays["vector"]).proba}))
+    images = _add_images(task, writer, parts.arrays["sha256"]) if with_images else 0
     manifest = Manifest(
         format="fiftycells-pack/1",
         key=signing.public_key(),
         made_at=now(),
-        software=service.software(),
-        project=project.name,
-        synthetic=project.synthetic,
-        encoder=PackedEncoder(sha256=encoder.sha256, name=encoder.name, dim=encoder.dim),
-        classifier=_packed(classifier),
-        scanners=[PackedScanner(name=each.name, um_per_px=each.um_per_px) for each in scanners],
-        image_formats=formats,
-        cells=len(vectors),
-        labels=int((arrays["label"] >= 0).sum()),
+        software=software(),
+        cells=len(parts.arrays["sha256"]),
+        labels=int((parts.arrays["label"] >= 0).sum()),
         images=images,
         files=writer.files,
+        **parts.about,
     )
     writer.close(manifest)
     return manifest
@@ -124,8 +145,8 @@ def _packed(classifier: Classifier) -> PackedClassifier:
 
 def _cells(
     session: Session, project: Project, encoder: Encoder, class_ids: list[int], scanners: Sequence[Scanner]
-) -> tuple[Arrays, list[str], npt.NDArray[np.float16]]:
-    """Return what is said of each image once, the formats there are, and the embeddings."""
+) -> tuple[Arrays, list[str]]:
+    """Return what is said of each image once, and the formats there are."""
     of_image = (Image.id, Image.sha256, Image.format, Image.width, Image.height, Image.size)
     query = select(Cell.class_id, Cell.scanner_id, *of_image)
     query = query.join(Image, Image.id == Cell.image_id).where(Cell.project_id == project.id, ~Cell.removed)
@@ -146,7 +167,8 @@ def _cells(
     arrays: Arrays = {name: np.array(column, np.int32) for name, column in columns.items()}
     digests = b"".join(bytes.fromhex(row.sha256) for row, _place in seen)
     arrays["sha256"] = np.frombuffer(digests, np.uint8).reshape(len(seen), 32)
-    return arrays, formats, matrix.vectors[[place for _row, place in seen]]
+    arrays["vector"] = matrix.vectors[[place for _row, place in seen]]
+    return arrays, formats
 
 
 def _add_images(task: Task, writer: PackWriter, digests: npt.NDArray[np.uint8]) -> int:

@@ -1,7 +1,7 @@
 """Pages of lab packs: made of a project, and taken in."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, BinaryIO
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.concurrency import run_in_threadpool
@@ -117,9 +117,10 @@ async def receive(request: Request, user: Annotated[User, Depends(signed_in_mana
     return RedirectResponse(f"/packs/{pack_id}", 303)
 
 
-def _receive(file: Any, user: User) -> int:
+def _receive(file: BinaryIO, user: User) -> int:
+    stored = get_storage().put("packs", file)  # before the transaction: a large file takes its time
     with transaction() as session:
-        return service.receive(session, file, user).id
+        return service.receive(session, stored, user).id
 
 
 def _pack_page(

@@ -1,8 +1,7 @@
 """Asking for lab packs, receiving them, and what becomes of one that is taken in."""
 
 from collections.abc import Sequence
-from importlib.metadata import version as installed
-from typing import Any, BinaryIO
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -21,12 +20,7 @@ from app.packs.manifest import Manifest
 from app.projects import service as projects
 from app.projects.forms import ClassForm
 from app.slides import states
-from app.storage import get_storage
-
-
-def software() -> str:
-    """Return the name and version of this program."""
-    return f"Fiftycells {installed('fiftycells')}"
+from app.storage import Stored, get_storage
 
 
 def summary(manifest: Manifest) -> dict[str, Any]:
@@ -50,9 +44,8 @@ def ask(session: Session, project: Project, form: NewPack, by: User) -> Pack:
     return pack
 
 
-def receive(session: Session, file: BinaryIO, by: User) -> Pack:
-    """Store a pack that was sent in, and have it looked into."""
-    stored = get_storage().put("packs", file)
+def receive(session: Session, stored: Stored, by: User) -> Pack:
+    """Have a pack that was sent in, and is stored, looked into."""
     pack = Pack(
         kind="import", project_id=None, classifier_id=None, with_images=False, sha256=stored.sha256, size=stored.size,
         found=None, created_by=by.id, created_at=now(),
