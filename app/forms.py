@@ -15,6 +15,7 @@ from app.language import N_, _
 
 M = TypeVar("M", bound=BaseModel)
 
+Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
 LARGEST_ID = 2**31 - 1  # of an integer column
 Id = Annotated[int, Field(ge=1, le=LARGEST_ID)]
 PathId = Annotated[int, Path(ge=1, le=LARGEST_ID)]

@@ -5,14 +5,13 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.forms import Name, OptionalUm
+from app.forms import Name, OptionalUm, Sha256
 
 MANIFEST, SIGNATURE = "manifest.json", "manifest.sig"
 CLASSES, CELLS, CLASSIFIER, SCORES = "classes.json", "cells.safetensors", "classifier.safetensors", "scores.safetensors"
 TABLES = (CLASSES, CELLS, CLASSIFIER, SCORES)
 IMAGES = "images/"  # and the sha256
 
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0)]
 
 
@@ -59,7 +58,7 @@ class Manifest(Strict):
     """What the signature is of."""
 
     format: Literal["fiftycells-pack/1"]
-    key: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    key: Sha256  # 32 bytes in hex, as those are
     made_at: datetime
     software: str
     project: Name

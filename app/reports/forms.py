@@ -13,7 +13,7 @@ from pydantic import (
 )
 
 from app.annotations.forms import Action, LabelItems
-from app.forms import Name, printable
+from app.forms import Name, Sha256, printable
 from app.language import _
 from app.readings.forms import Percent, with_point
 
@@ -34,7 +34,7 @@ class CorrectionForm(BaseModel):
 class SignForm(BaseModel):
     """A signature. `seen` names what the person saw, `reason` says why it is signed although something is amiss."""
 
-    seen: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    seen: Sha256
     reason: Reason = ""
 
 

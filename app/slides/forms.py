@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from app.errors import Invalid, StorageFull
-from app.forms import Id, printable
+from app.forms import Id, Sha256, printable
 from app.language import _
 
 MOST_FILES = 200  # in one request; small ones are held in memory, and for more there is the ZIP
@@ -40,7 +40,7 @@ class NewSlide(BaseModel):
 class FileMark(BaseModel):
     """A file by its contents: `sha256` in hex, and the name it shall have."""
 
-    sha256: Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
+    sha256: Sha256
     name: Annotated[str, StringConstraints(min_length=1, max_length=400)]
 
 
