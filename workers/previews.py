@@ -5,15 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.cells.matrix import Matrix, matrix_of
 from app.db import reading
 from app.events import publish
-from app.models import ActivationPreview, Cell, Classifier, Encoder, Project, Report, Slide
+from app.models import ActivationPreview, Classifier, Encoder, Project, Report, Slide
 from app.reports import queries
 from app.reports.differential import NONE, Kind
 from app.reports.settings import kinds_of, reporting_of
@@ -21,6 +19,7 @@ from app.reports.sheet import Source, sheet_of, source_of
 from app.storage import get_storage
 from workers.classifiers import score_table
 from workers.ml.artifacts import load_head
+from workers.reports import embedded_cells
 from workers.runner import Task
 
 MOST_SLIDES = 200
@@ -36,8 +35,6 @@ class Counts:
 
     slides: int = 0
     unseen: int = 0  # cells the encoder of the classifier has not seen
-    before: Counter[str] = field(default_factory=Counter)
-    after: Counter[str] = field(default_factory=Counter)
     moves: Counter[tuple[str, str]] = field(default_factory=Counter)
     signed: int = 0
     signed_otherwise: list[dict[str, Any]] = field(default_factory=list)
@@ -63,6 +60,7 @@ def preview(task: Task) -> None:
 
 
 def _json(counts: Counts, codes: Sequence[str], total: int) -> dict[str, Any]:
+    before, after = _sides(counts.moves)
     changed = Counter({move: n for move, n in counts.moves.items() if move[0] != move[1]})
     return {
         "slides": counts.slides,
@@ -70,7 +68,7 @@ def _json(counts: Counts, codes: Sequence[str], total: int) -> dict[str, Any]:
         "cells": counts.moves.total(),
         "changed": changed.total(),
         "unseen": counts.unseen,
-        "classes": [[code, counts.before[code], counts.after[code]] for code in (*codes, UNCLASSIFIED)],
+        "classes": [[code, before[code], after[code]] for code in (*codes, UNCLASSIFIED)],
         "moves": [[*move, n] for move, n in changed.most_common(SHOWN_MOVES)],
         "signed": counts.signed,
         "signed_otherwise": sorted(counts.signed_otherwise, key=lambda each: -each["cells"]),
@@ -88,17 +86,15 @@ class _Comparer:
     def compare(self, slide: Slide, counts: Counts) -> None:
         report = queries.newest(self.session, slide)
         before = self._before(report)
-        table = self._table(slide)
-        if not before or table is None:
+        cell_ids, X, _unembedded = embedded_cells(self.session, slide, self.matrix)
+        if not before or not len(cell_ids):
             return
+        table = score_table(self.head, cell_ids, X)
         after = self._classes(slide, Source(self.classifier, False, self.reporting.reject_below, table))
         moves = Counter((code, after.get(cell, UNCLASSIFIED)) for cell, code in before.items())
         counts.slides += 1
-        counts.unseen += len(before.keys() - set(table["cell_ids"].tolist()))
+        counts.unseen += len(before.keys() - set(cell_ids.tolist()))
         counts.moves += moves
-        for (one, other), n in moves.items():
-            counts.before[one] += n
-            counts.after[other] += n
         if report.sha256 is not None:
             counts.signed += 1
             if changed := sum(n for (one, other), n in moves.items() if one != other):
@@ -119,21 +115,19 @@ class _Comparer:
         named = [UNCLASSIFIED if at == NONE else codes[at] for at in sheet.classes.tolist()]
         return {cell: code for (cell, _sha256), code in zip(sheet.cells, named, strict=True)}
 
-    def _table(self, slide: Slide) -> dict[str, npt.NDArray[Any]] | None:
-        """Return the score table of a slide's cells that the encoder has seen; None without any."""
-        query = select(Cell.id, Cell.image_id).where(Cell.slide_id == slide.id, ~Cell.removed).order_by(Cell.id)
-        cells = np.array([tuple(row) for row in self.session.execute(query)], np.int64).reshape(-1, 2)
-        rows = self.matrix.rows(cells[:, 1])
-        seen = rows >= 0
-        return score_table(self.head, cells[seen, 0], self.matrix.vectors[rows[seen]]) if seen.any() else None
 
-
-def _largest(moves: Counter[tuple[str, str]]) -> dict[str, Any]:
-    """Return the class whose count changes most, with both counts."""
+def _sides(moves: Counter[tuple[str, str]]) -> tuple[Counter[str], Counter[str]]:
+    """Return how many cells each class has before and after."""
     before: Counter[str] = Counter()
     after: Counter[str] = Counter()
     for (one, other), n in moves.items():
         before[one] += n
         after[other] += n
+    return before, after
+
+
+def _largest(moves: Counter[tuple[str, str]]) -> dict[str, Any]:
+    """Return the class whose count changes most, with both counts."""
+    before, after = _sides(moves)
     code = max({*before, *after}, key=lambda each: abs(after[each] - before[each]))
     return {"class": code, "before": before[code], "after": after[code]}

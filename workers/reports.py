@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import jobs
-from app.cells.matrix import matrix_of
+from app.cells.matrix import Matrix, matrix_of
 from app.db import reading
 from app.models import Cell, Classifier, Embedding, Encoder, Project, Report, Slide
 from app.models.project import lock
@@ -81,17 +81,22 @@ def _todo(session: Session, slide: Slide, *, again: bool) -> Todo | None:
     if classifier is None:
         return None
     preliminary = classifier is not reporting
-    query = select(Cell.id, Cell.image_id).where(Cell.slide_id == slide.id, ~Cell.removed).order_by(Cell.id)
-    cells = np.array([tuple(row) for row in session.execute(query)], np.int64).reshape(-1, 2)
-    matrix = matrix_of(session.get_one(Encoder, classifier.encoder_id))
-    rows = matrix.rows(cells[:, 1])
-    cell_ids = cells[rows >= 0, 0]
+    cell_ids, X, unembedded = embedded_cells(session, slide, matrix_of(session.get_one(Encoder, classifier.encoder_id)))
     bind = keeps or not preliminary
     present = (report.classifier_id, report.preliminary, report.bound) == (classifier.id, preliminary, bind)
     if present and np.array_equal(_scored(session, report), cell_ids):
         return None
-    missing = _unseen(session, slide, classifier) if len(cell_ids) < len(cells) else []
-    return Todo(classifier, preliminary, bind, cell_ids, matrix.vectors[rows[rows >= 0]], missing)
+    missing = _unseen(session, slide, classifier) if unembedded else []
+    return Todo(classifier, preliminary, bind, cell_ids, X, missing)
+
+
+def embedded_cells(session: Session, slide: Slide, matrix: Matrix) -> tuple[Ids, npt.NDArray[np.float16], int]:
+    """Return the ids of a slide's cells in their order, with their embeddings, and how many have none."""
+    query = select(Cell.id, Cell.image_id).where(Cell.slide_id == slide.id, ~Cell.removed).order_by(Cell.id)
+    cells = np.array([tuple(row) for row in session.execute(query)], np.int64).reshape(-1, 2)
+    rows = matrix.rows(cells[:, 1])
+    seen = rows >= 0
+    return cells[seen, 0], matrix.vectors[rows[seen]], int((~seen).sum())
 
 
 def _newest(session: Session, slide: Slide) -> Classifier | None:

@@ -11,15 +11,15 @@ from app.models import ActivationPreview, Classifier, Scanner
 from app.models.project import lock
 
 
-def find(session: Session, classifier: Classifier, scanner_id: int) -> ActivationPreview | None:
+def find(session: Session, classifier: Classifier, scanner: Scanner) -> ActivationPreview | None:
     """Return the preview of a classifier for a scanner, made or being made."""
-    mine = (ActivationPreview.classifier_id == classifier.id) & (ActivationPreview.scanner_id == scanner_id)
+    mine = (ActivationPreview.classifier_id == classifier.id) & (ActivationPreview.scanner_id == scanner.id)
     return session.scalar(select(ActivationPreview).where(mine))
 
 
 def get(session: Session, classifier: Classifier, scanner: Scanner) -> ActivationPreview:
     """Return a preview; raises NotFound."""
-    found = find(session, classifier, scanner.id)
+    found = find(session, classifier, scanner)
     if found is None:
         raise NotFound(_("Nobody has asked for this preview yet."))
     return found
@@ -28,7 +28,7 @@ def get(session: Session, classifier: Classifier, scanner: Scanner) -> Activatio
 def ask(session: Session, classifier: Classifier, scanner: Scanner) -> int:
     """Have a preview made, anew if there is one; returns the id of the job."""
     lock(session, classifier.project_id)
-    preview = find(session, classifier, scanner.id)
+    preview = find(session, classifier, scanner)
     if preview is None:
         about = {"project_id": classifier.project_id, "classifier_id": classifier.id, "scanner_id": scanner.id}
         preview = ActivationPreview(**about, created_at=now())
