@@ -67,9 +67,9 @@ def _found(material: Material, columns: Columns, codes: dict[int, str], adaptati
     old_cells, new_cells = _some(material, ~here & ~frozen), _some(material, here & ~frozen)
     validation = _validation(material, columns, codes, adaptation)
     enough = len(validation[1]) and len(np.unique(reference[1])) >= FEWEST_CLASSES
-    compared = None
+    unlabelled = _some(material, here & material.free)
+    compared, heads = None, dict[str, Any]()
     if enough:
-        unlabelled = _some(material, here & material.free)
         judged, heads = compare_heads(reference, new, unlabelled, validation, partial(fit_head, HEAD))
         compared = asdict(judged)
         for each in compared["candidates"]:
@@ -77,7 +77,7 @@ def _found(material: Material, columns: Columns, codes: dict[int, str], adaptati
     measured = measure_shift(old_cells, new_cells) if min(len(old_cells), len(new_cells)) >= FEWEST_CELLS else None
     per_class = measure_shift_per_class(*reference, *new)
     return {
-        "believed": _believed(reference, _some(material, ~here & material.free), _some(material, here & material.free)),
+        "believed": _believed(heads.get("existing"), reference, _some(material, ~here & material.free), unlabelled),
         "shift": measured and asdict(measured),
         "shift_of_classes": {code: asdict(shift) for code, shift in per_class.items()},
         "labels": len(new[1]),
@@ -89,15 +89,19 @@ def _found(material: Material, columns: Columns, codes: dict[int, str], adaptati
     }
 
 
-def _believed(reference: tuple[Matrix, Labels], old_cells: Matrix, new_cells: Matrix) -> dict[str, float] | None:
+def _believed(
+    head: Any, reference: tuple[Matrix, Labels], old_cells: Matrix, new_cells: Matrix
+) -> dict[str, float] | None:
     """Return which share of unlabelled cells a classifier of the reference's labels believes to have right.
 
-    The mean of its highest probabilities, which are calibrated on the reference: the difference of the two estimates,
-    without a label, what is lost at least (Guillory et al. 2021, ICCV). None with too few labels or cells.
+    `head` is that classifier, if it is fitted already. The means of its highest probabilities, which are calibrated on
+    the reference; their difference estimates without a label what is lost at least (Guillory et al. 2021, ICCV). None
+    with too few labels or cells.
     """
     if len(np.unique(reference[1])) < FEWEST_CLASSES or min(len(old_cells), len(new_cells)) < FEWEST_CELLS:
         return None
-    head = fit_head(HEAD, *reference)
+    if head is None:
+        head = fit_head(HEAD, *reference)
     old, new = (float(head.predict_proba(cells).max(1).mean()) for cells in (old_cells, new_cells))
     return {"reference": old, "new": new}
 
