@@ -9,7 +9,7 @@ import numpy.typing as npt
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.models import Alarm, Cell, Classifier, Reading, Scanner, Slide, WatchedDay, WatchReference
+from app.models import Alarm, Cell, Classifier, ControlRun, Reading, Scanner, Slide, WatchedDay, WatchReference
 from app.watching.charts import Chart, Figures, charts_of
 
 FEWEST_CELLS = 20
@@ -65,6 +65,7 @@ def _audits(session: Session, reference: WatchReference) -> tuple[Counter[date],
     query = select(Reading.cell_id, Reading.class_id, Reading.predicted_id, Slide.created_at)
     query = query.join(Cell, Cell.id == Reading.cell_id).join(Slide, Slide.id == Cell.slide_id)
     mine = (Slide.scanner_id == reference.scanner_id) & (Slide.created_at >= reference.since)
+    mine &= Slide.id.not_in(select(ControlRun.slide_id))
     blind = (Reading.project_id == reference.project_id) & (Reading.kind == "blind")
     newest = {row.cell_id: row for row in session.execute(query.where(mine, blind).order_by(Reading.id))}
     given = [row for row in newest.values() if row.class_id is not None]

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 
 from app import jobs
 from app.db import now, reading, transaction
-from app.models import Delivery, Scanner, Slide
+from app.models import Cell, CellClass, Delivery, Reading, Scanner, Slide
 from app.watching.charts import REFERENCE_DAYS
 from tests import factories
 from tests.browsing import error_of
@@ -139,6 +139,31 @@ def test_a_control_slide_is_scanned_again_and_compared(lab: Lab, manager: Any) -
     assert [day["cells"] for day in watching(lab)["days"]] == [20]  # no patient
     refused = lab.rest.post(f"/slides/{again['Same']}/runs", json={"accession": "Third"})
     assert (refused.status_code, "first one" in refused.text) == (409, True)
+
+
+def audited(lab: Lab, slide: Slide, agree: int) -> None:
+    """As many cells of a slide as agree with their hidden prediction, and one that does not."""
+    with transaction() as session:
+        cells = session.scalars(select(Cell.id).where(Cell.slide_id == slide.id).order_by(Cell.id)).all()
+        known = session.scalars(select(CellClass.id).where(CellClass.project_id == lab.project.id)).all()
+        for number, cell in enumerate(cells[: agree + 1]):
+            about = {"project_id": lab.project.id, "cell_id": cell, "user_id": lab.reviewer.id, "kind": "blind"}
+            classes = {"class_id": known[0], "predicted_id": known[0 if number else 1]}
+            session.add(Reading(**about, **classes, action=f"audit-{cell}", created_at=now()))
+
+
+def test_the_audit_is_charted_by_the_day_of_the_slide_and_not_of_control_slides(lab: Lab, manager: Any) -> None:
+    lab.activate()
+    accuracy = watching(lab)["days"][0]["figures"]["accuracy"]
+    assert (accuracy["value"], accuracy["z"]) == (None, None)
+    audited(lab, lab.slide, agree=3)
+    again = lab.rest.post(f"/slides/{lab.slide.id}/runs", json={"accession": "Again"}).json()["slide_id"]
+    with reading() as session:
+        control = session.get_one(Slide, again)
+    factories.make_cells(control, LOOKS)
+    audited(lab, control, agree=0)
+    assert watching(lab)["days"][0]["figures"]["accuracy"]["value"] == 0.75
+    assert "75.0 %" in page(manager, lab)
 
 
 def test_another_classifier_begins_a_new_reference_and_a_day_of_few_cells_is_not_judged(lab: Lab, manager: Any) -> None:
