@@ -3,7 +3,7 @@
 import math
 from datetime import date, datetime
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
 from app.accounts.access import CurrentUser
@@ -40,6 +40,8 @@ class DayItem(BaseModel):
 
 class AlarmItem(BaseModel):
     """That a figure left its limits."""
+
+    model_config = ConfigDict(from_attributes=True)
 
     id: int
     day: date
@@ -94,7 +96,7 @@ def _days(session: Session, reference: WatchReference) -> list[DayItem]:
 
 
 def _alarm(alarm: Alarm) -> AlarmItem:
-    return AlarmItem(**{name: getattr(alarm, name) for name in AlarmItem.model_fields})
+    return AlarmItem.model_validate(alarm)
 
 
 def _control(found: controls.Compared) -> ControlItem:

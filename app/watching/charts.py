@@ -49,15 +49,13 @@ class Figures:
 class Chart:
     """One figure on n days: `values` (n,), NaN where a day has none, and what was to be expected of them.
 
-    `centre` is the mean of the reference, `z` (n,) how many deviations a day is from it, `limit` beyond how many it is
-    out by itself, `trend` (n,) the weighted mean of `z`; all are NaN as long as the reference has too few days. `out`
-    (n,) says by which rule a day is out of limits.
+    `centre` is the mean of the reference, `z` (n,) how many deviations a day is from it, `trend` (n,) the weighted mean
+    of `z`; all are NaN as long as the reference has too few days. `out` (n,) says by which rule a day is out of limits.
     """
 
     values: Floats
     centre: float
     z: Floats
-    limit: float
     trend: Floats
     out: list[Rule]
 
@@ -88,7 +86,7 @@ def chart(values: Floats, noise: Floats, side: int = 0, *, sudden: bool = True) 
     out: list[Rule] = [""] * len(values)
     nothing = np.full(len(values), np.nan)
     if m < REFERENCE_DAYS:
-        return Chart(values, np.nan, nothing, np.nan, nothing, out)
+        return Chart(values, np.nan, nothing, nothing, out)
     centre = float(values[reference].mean())
     between = max(0.0, values[reference].var(ddof=1) - noise[reference].mean())
     deviation = np.sqrt(np.maximum(between + noise, 1e-12))
@@ -103,7 +101,7 @@ def chart(values: Floats, noise: Floats, side: int = 0, *, sudden: bool = True) 
             out[day] = "sudden"
         elif _beyond(mean, quantile * np.sqrt(variance), side):
             out[day] = "slow"
-    return Chart(values, centre, z, float(limit), trend, out)
+    return Chart(values, centre, z, trend, out)
 
 
 def _beyond(value: float, limit: float, side: int) -> bool:

@@ -21,13 +21,12 @@ LINES: Final = (-3, -2, 0, 2, 3)
 
 @dataclass(frozen=True)
 class Mark:
-    """A day: its place, its value, how many deviations it is from the centre, and by which rule it is out."""
+    """A day: its place, its value, and by which rule it is out."""
 
     day: date
     x: float
     y: float
     value: float
-    z: float
     rule: Rule
     reference: bool
 
@@ -59,8 +58,7 @@ def draw(chart: Chart, days: Sequence[date]) -> Drawing | None:
 
     reference = set(known[:REFERENCE_DAYS].tolist())
     marks = [
-        Mark(days[at], x(at), y(chart.z[at]), chart.values[at], chart.z[at], chart.out[at], at in reference)
-        for at in shown.tolist()
+        Mark(days[at], x(at), y(chart.z[at]), chart.values[at], chart.out[at], at in reference) for at in shown.tolist()
     ]
     trend = " ".join(f"{x(at)},{y(chart.trend[at])}" for at in shown.tolist() if np.isfinite(chart.trend[at]))
     return Drawing(marks, trend, [(line, y(line)) for line in LINES])
