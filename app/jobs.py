@@ -169,20 +169,22 @@ def extend_map(session: Session, project_id: int) -> int:
     return _add(session, "maps.extend", project_id, {}, f"extend-map:{project_id}")
 
 
-def classify_slides(
-    session: Session, project_id: int, slide_ids: Sequence[int], *, again: bool = False, waited: int = 0
-) -> None:
+def classify_slides(session: Session, project_id: int, slide_ids: Sequence[int], *, again: bool = False) -> None:
     """Put the predictions of the scanner's reporting classifier into the open reports of slides, a job a slide.
 
-    Reports that have predictions of another one keep them unless it is to be done `again`; `waited` says how often
-    embeddings have been waited for.
+    Reports that have predictions of another one keep them unless it is to be done `again`.
     """
     for slide_id in slide_ids:
-        arguments = {"slide_id": slide_id, "again": again, "waited": waited}
         key = classify_key(slide_id) + (":again" if again else "")
-        job_id = _add(session, "reports.classify", project_id, arguments, key)
-        if waited:
-            session.execute(update(Job).where(Job.id == job_id).values(not_before=now() + PAUSE))
+        _add(session, "reports.classify", project_id, {"slide_id": slide_id, "again": again}, key)
+
+
+def ask_again(session: Session, job_id: int) -> None:
+    """Ask in a moment for a job that runs but still misses something; `waited` of its arguments counts how often."""
+    job = session.get_one(Job, job_id)
+    arguments = {**job.arguments, "waited": job.arguments.get("waited", 0) + 1}
+    again = _add(session, job.kind, job.project_id, arguments, job.dedupe_key)
+    session.execute(update(Job).where(Job.id == again).values(not_before=now() + PAUSE))
 
 
 def do_pack(

@@ -104,6 +104,7 @@ def make_everything() -> Everything:
         "version": 1,
         "how": "undo",
         "kind": "json",
+        "step": "cells",
         "undone": str(uuid4()),
         "tag": "de",
         "token": "unknown",

@@ -84,6 +84,7 @@ GET /reports/{report_id}
 GET /reports/{report_id}/{kind}
 GET /scanners/{scanner_id}/adaptation
 GET /scanners/{scanner_id}/adaptation/report.pdf
+GET /scanners/{scanner_id}/adaptation/{step}
 GET /scanners/{scanner_id}/watching
 GET /slides/{slide_id}/report
 GET /slides/{slide_id}/report/{kind}
@@ -107,6 +108,7 @@ POST /projects/{project_id}/second-readings
 POST /projects/{project_id}/slides
 POST /projects/{project_id}/slides/find
 POST /scanners/{scanner_id}/adaptation/validation
+POST /scanners/{scanner_id}/adaptation/labels
 POST /scanners/{scanner_id}/controls
 POST /slides/{slide_id}/complete
 POST /slides/{slide_id}/images
@@ -284,7 +286,7 @@ def test_things_of_another_project_are_not_found_in_yours(everything: Everything
     other = make_everything()
     manager = visitor(factories.make_user("manager"))
     for route in (each for each in LEVEL_OF if "{project_id}" in each and len(in_path(each)) > 1):
-        rows = set(in_path(route)) - {"project_id", "undone", "how", "version"}
+        rows = set(in_path(route)) - {"project_id", "undone", "how", "version", "step"}
         mixed = everything.ids | {name: other.ids[name] for name in rows}
         answer = ask(manager, route, mixed)
         assert not rows or answer.status_code in {404, 409, 422}, route

@@ -59,8 +59,8 @@ class Material:
         return self.vectors[first : first + len(self.rows)] if in_sequence else self.vectors[self.rows]
 
 
-def collect(session: Session, project_id: int) -> Material:
-    """Collect labels and embeddings of a project.
+def collect(session: Session, project_id: int, encoder_id: int | None = None) -> Material:
+    """Collect labels of a project and embeddings of an encoder, by default of the one the project uses.
 
     This is where every fit, its evaluation and the choice of cells to label get theirs, so nothing of a validation set
     is in it: neither its cells nor others of the same image, not even unlabelled.
@@ -68,7 +68,8 @@ def collect(session: Session, project_id: int) -> Material:
     project = session.get_one(Project, project_id)
     newest = session.scalar(select(func.max(Annotation.id)).where(Annotation.project_id == project_id))
     columns = columns_of(session, project_id)
-    matrix = matrix_of(session.get_one(Encoder, project.encoder_id))
+    encoder_id = encoder_id or project.encoder_id
+    matrix = matrix_of(session.get_one(Encoder, encoder_id))
     rows = matrix.rows(columns.image_ids)
     embedded = rows >= 0
     by_id = {item.id: item.code for item in classes(session, project)}
@@ -76,7 +77,7 @@ def collect(session: Session, project_id: int) -> Material:
     labelled = np.flatnonzero(codes != "")
     return Material(
         project_id=project_id,
-        encoder_id=project.encoder_id,
+        encoder_id=encoder_id,
         encoder_sha256=matrix.encoder_sha256,
         cell_ids=columns.cell_ids[embedded],
         rows=rows[embedded],

@@ -9,7 +9,7 @@ from safetensors.numpy import load, save
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app import jobs
+from app import job_queries
 from app.cells.matrix import Matrix, matrix_of
 from app.db import reading
 from app.models import Cell, Classifier, Embedding, Encoder, Project, Report, Slide
@@ -22,8 +22,7 @@ from app.storage import get_storage
 from workers.classifiers import score_table
 from workers.ml.artifacts import load_head
 from workers.runner import Task
-
-MOST_WAITS = 100  # of PAUSE each, for embeddings of an encoder the project has moved on from
+from workers.waiting import wait_for
 
 Ids = npt.NDArray[np.int64]
 
@@ -47,10 +46,10 @@ def classify(task: Task) -> None:
     the newest of the project. The same cells and the same classifier give the same bytes. Then the slide is for review.
     """
     with reading() as session:
+        left = job_queries.remaining_images(session, task.project_id)
         slide = session.get_one(Slide, task.arguments["slide_id"])
         todo = _todo(session, slide, again=task.arguments["again"])
-    if todo and todo.missing:
-        _wait(task, todo)
+    if todo and wait_for(task, todo.classifier.encoder_id, todo.missing, left):
         return
     scores = _scores(todo) if todo else None
     with task.transaction() as session:
@@ -115,15 +114,3 @@ def _unseen(session: Session, slide: Slide, classifier: Classifier) -> Sequence[
     """Return the images of a slide that the encoder of a classifier has not seen, not even in vain."""
     seen = select(Embedding.image_id).where(Embedding.encoder_id == classifier.encoder_id)
     return session.scalars(select(Cell.image_id).where(Cell.slide_id == slide.id, Cell.image_id.not_in(seen))).all()
-
-
-def _wait(task: Task, todo: Todo) -> None:
-    """Have images embedded, as the project has moved to another encoder since the classifier was fitted; look again."""
-    waited = task.arguments["waited"]
-    if waited >= MOST_WAITS:
-        raise TimeoutError("the encoder of the reporting classifier has not seen all cells of the slide")
-    with task.transaction() as session:
-        if not waited:
-            jobs.embed_images(session, task.project_id, todo.classifier.encoder_id, todo.missing)
-        slide_id, again = task.arguments["slide_id"], task.arguments["again"]
-        jobs.classify_slides(session, task.project_id, [slide_id], again=again, waited=waited + 1)

@@ -13,7 +13,7 @@ from app.cells.sampling import scattered
 from app.errors import NotFound
 from app.jobs import adopt_key, compare_key
 from app.language import _
-from app.models import Adaptation, Classifier, Project, Scanner
+from app.models import Adaptation, Classifier, Pretraining, Project, Scanner
 from app.projects.queries import classes
 
 SAMPLES = 12
@@ -91,6 +91,14 @@ def is_open(session: Session, adaptation: Adaptation) -> bool:
     return any(job_queries.is_open(job_queries.newest(session, key(adaptation.id))) for key in (compare_key, adopt_key))
 
 
+def trained(session: Session, scanner: Scanner) -> Pretraining | None:
+    """Return the newest run, of this scanner's cells or all, that trained the project's present encoder further."""
+    of_it = (Pretraining.project_id == scanner.project_id) & (Pretraining.state == "done")
+    of_it &= Pretraining.start_encoder_id == session.get_one(Project, scanner.project_id).encoder_id
+    of_it &= (Pretraining.scanner_id == scanner.id) | Pretraining.scanner_id.is_(None)
+    return session.scalar(select(Pretraining).where(of_it).order_by(Pretraining.id.desc()).limit(1))
+
+
 def adopted(session: Session, scanner: Scanner) -> Classifier | None:
     """Return the classifier that reports for a scanner, if it is a candidate of an adaptation."""
     mine = (Classifier.scanner_id == scanner.id) & (Classifier.state == "reporting") & (Classifier.adapted != "")
@@ -105,4 +113,5 @@ def names() -> dict[str, str]:
         "both": _("Labels of all scanners"),
         "existing, aligned": _("Labels of the other scanners only, aligned"),
         "both, aligned": _("Labels of all scanners, aligned"),
+        "both, trained further": _("Labels of all scanners, by the encoder trained further"),
     }

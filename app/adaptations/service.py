@@ -9,7 +9,9 @@ from sqlalchemy.orm import Session
 from app import jobs
 from app.adaptations import queries
 from app.adaptations.forms import Decision, NewAdaptation
+from app.adaptations.steps import SPOT_CHECK
 from app.cells.index import Columns, columns_of
+from app.cells.sampling import scattered
 from app.db import now
 from app.errors import Conflict
 from app.forms import refusal
@@ -71,7 +73,10 @@ def _drawable(columns: Columns, scanner: Scanner) -> npt.NDArray[np.int64]:
 
 
 def validation_batch(session: Session, adaptation: Adaptation, user: User) -> Batch:
-    """Give a person the validation cells that have no label. Raises Conflict where none is left."""
+    """Give a person the next validation cells without a label, at random. Raises Conflict where none is left.
+
+    Whoever stops early has labelled a random part of them, so that the first ones give an honest accuracy already.
+    """
     columns = columns_of(session, adaptation.project_id)
     places = columns.places(adaptation.validation)
     open_ = adaptation.validation[(places >= 0) & (columns.class_ids[places] == 0)]
@@ -79,7 +84,8 @@ def validation_batch(session: Session, adaptation: Adaptation, user: User) -> Ba
         raise Conflict(_("Every validation cell has its label."))
     note = N_("Cells drawn at random to tell how well this scanner is served. Their predictions stay hidden.")
     project = session.get_one(Project, adaptation.project_id)
-    return serve(session, project, user, Batch(kind="validation", cell_ids=open_, note=note, reasons={}))
+    some = open_[np.argsort(scattered(open_, str(adaptation.seed)))[:SPOT_CHECK]]
+    return serve(session, project, user, Batch(kind="validation", cell_ids=some, note=note, reasons={}))
 
 
 def compare(session: Session, adaptation: Adaptation, by: User) -> int:

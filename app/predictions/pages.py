@@ -66,6 +66,7 @@ def grid(
         slides=service.slides(session, project.id),
         classifier=classifier,
         embedding=service.embedding_progress(session, project, shown.columns),
+        adapting=service.is_new(session, filters.scanner),
         keys=keys.sheet(user, classes),
     )
 

@@ -1,10 +1,10 @@
 """What the pages of predictions show, put together from index, score table and database."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-from sqlalchemy import select
+from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from app import job_queries
@@ -14,7 +14,7 @@ from app.annotations.queries import current, disputed, second_readings
 from app.annotations.service import shown_source
 from app.cells.index import Columns
 from app.language import _, number
-from app.models import Batch, Cell, CellClass, Classifier, Embedding, Project, Slide, User
+from app.models import Adaptation, Batch, Cell, CellClass, Classifier, Embedding, Project, Slide, User
 from app.predictions import meter
 from app.predictions.grid import Page, describe
 from app.predictions.scores import ScoreTable
@@ -158,6 +158,11 @@ def slides(session: Session, project_id: int) -> Sequence[Slide]:
     """Return the newest slides of a project."""
     mine = Slide.project_id == project_id
     return session.scalars(select(Slide).where(mine).order_by(Slide.id.desc()).limit(MOST_SLIDES)).all()
+
+
+def is_new(session: Session, scanner_id: int | Literal[""]) -> bool:
+    """Say whether a scanner is being adapted to, or was."""
+    return bool(scanner_id) and session.scalar(select(exists().where(Adaptation.scanner_id == scanner_id))) is True
 
 
 def embedding_progress(session: Session, project: Project, columns: Columns) -> dict[str, int] | None:

@@ -1,6 +1,7 @@
 """A scanner that is new to a project, through pages and REST: validation cells stay out of every fit."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -9,12 +10,14 @@ from fastapi.testclient import TestClient
 from httpx2 import Response
 from sqlalchemy import select
 
+from app import jobs
 from app.cells.index import columns_of
-from app.db import reading
-from app.models import Adaptation, Classifier, Project, Scanner, Slide
+from app.db import now, reading, transaction
+from app.models import Adaptation, Classifier, Encoder, Pretraining, Project, Scanner, Slide
 from app.predictions.scores import newest_classifier
 from tests import factories
 from tests.browsing import error_of
+from tests.fakes import FakeEncoder
 from tests.pages import grid_of
 from workers.material import collect
 
@@ -80,7 +83,7 @@ def assert_reports(client: TestClient, scanner: Scanner, candidate: str, version
     assert assist
     assert assist.adapted == ""
     client.post(f"/slides/{slides[0].id}/complete")
-    assert f"by version {reporting.version}." in client.get(f"/scanners/{scanner.id}/adaptation").text
+    assert f"by version {reporting.version}." in step(client, scanner, "decision")
 
 
 def assert_a_candidate_is_decided_on(manager: TestClient, scanner: Scanner, work: Callable[[], int]) -> None:
@@ -98,46 +101,138 @@ def assert_a_candidate_is_decided_on(manager: TestClient, scanner: Scanner, work
     assert manager.get(f"{url}/report.pdf").content.startswith(b"%PDF")
 
 
-def compare_again(manager: TestClient, url: str, work: Callable[[], int]) -> str:
-    manager.post(f"{url}/comparisons").raise_for_status()
+def step(client: TestClient, scanner: Scanner, name: str) -> str:
+    """The text of a step's page."""
+    return " ".join(client.get(f"/scanners/{scanner.id}/adaptation/{name}").raise_for_status().text.split())
+
+
+def stands_at(client: TestClient, scanner: Scanner) -> str:
+    """The step on which whoever comes back goes on."""
+    answer = client.get(f"/scanners/{scanner.id}/adaptation", follow_redirects=False)
+    return answer.headers["location"].removeprefix(f"/scanners/{scanner.id}/adaptation/")
+
+
+def compare_again(manager: TestClient, scanner: Scanner, back_to: str, work: Callable[[], int]) -> None:
+    url = f"/scanners/{scanner.id}/adaptation"
+    answer = manager.post(f"{url}/comparisons", data={"step": back_to}, follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (303, f"{url}/{back_to}")
     work()
-    return " ".join(manager.get(url).text.split())
+
+
+def spot_check(manager: TestClient, project: Project, scanner: Scanner, cells: Cells) -> set[int]:
+    """Label all validation cells, as many at a time as one is given; returns them."""
+    url = f"/scanners/{scanner.id}/adaptation"
+    labelled = set[int]()
+    for count in (50, 10):
+        address = manager.post(f"{url}/validation", follow_redirects=False).headers["location"]
+        assert f'href="{url}"' in manager.get(address).text
+        grid = grid_of(manager, address)
+        assert {tile["predicted"] for tile in grid.tiles} == {""}
+        given = {int(tile["cell-id"]) for tile in grid.tiles}
+        assert len(given) == count
+        assert given != {*sorted(set_aside(scanner))[:count]}  # whoever stops here has labelled a random part
+        label(manager, project, {cell: cells[cell] for cell in given})
+        labelled |= given
+        assert stands_at(manager, scanner) == "labels"
+    assert "Every validation cell has its label" in manager.post(f"{url}/validation").text
+    return labelled
+
+
+def begin(manager: TestClient, project: Project, scanner: Scanner, cells: Cells, work: Callable[[], int]) -> set[int]:
+    """Walk through the first three steps; returns the validation cells."""
+    label_another_scanner(manager, project, work)
+    url = f"/scanners/{scanner.id}/adaptation"
+    assert stands_at(manager, scanner) == "cells"
+    assert "Set cells aside" in step(manager, scanner, "cells")
+    assert "once validation cells are set aside" in step(manager, scanner, "decision")
+    assert manager.get(f"{url}/nonsense").status_code == 404
+    assert "are needed" in error_of(manager.post(url, data={"cells": "150"}), "cells")
+    assert error_of(manager.post(url, data={"cells": "3"}), "cells")
+    assert manager.post(url, data={"cells": "60"}, follow_redirects=False).headers["location"] == f"{url}/shift"
+    assert manager.post(url, data={"cells": "50"}).status_code == 409
+    work()
+    page = step(manager, scanner, "shift")
+    assert all(text in page for text in ("AUROC", "believes to have"))
+    assert "no comparison to decide on" in step(manager, scanner, "decision")
+
+    assert stands_at(manager, scanner) == "spot-check"
+    frozen = spot_check(manager, project, scanner, cells)
+    compare_again(manager, scanner, "spot-check", work)
+    page = step(manager, scanner, "spot-check")
+    assert all(text in page for text in ("of 60", "Direct transfer, class by class"))
+    assert "Judge by" not in page
+    return frozen
 
 
 def test_a_scanner_is_measured_validated_and_compared(
     manager: TestClient, project: Project, scanner: Scanner, cells: Cells, work: Callable[[], int]
 ) -> None:
-    label_another_scanner(manager, project, work)
+    frozen = begin(manager, project, scanner, cells, work)
     url = f"/scanners/{scanner.id}/adaptation"
-    assert "Set cells aside" in manager.get(url).raise_for_status().text
-    assert "are needed" in error_of(manager.post(url, data={"cells": "150"}), "cells")
-    assert error_of(manager.post(url, data={"cells": "3"}), "cells")
-    assert manager.post(url, data={"cells": "50"}, follow_redirects=False).status_code == 303
-    assert manager.post(url, data={"cells": "50"}).status_code == 409
-    work()
-    page = manager.get(url).text
-    assert all(text in page for text in ("AUROC", "believes to have"))
-    assert "Recommended" not in page
-
-    grid = grid_of(manager, manager.post(f"{url}/validation", follow_redirects=False).headers["location"])
-    frozen = {int(tile["cell-id"]) for tile in grid.tiles}
-    assert len(frozen) == 50
-    assert {tile["predicted"] for tile in grid.tiles} == {""}
-    label(manager, project, {cell: cells[cell] for cell in frozen})
-    assert manager.post(f"{url}/validation").status_code == 409
+    served = grid_of(manager, manager.post(f"{url}/labels", follow_redirects=False).headers["location"])
+    assert {tile["cell-id"] for tile in served.tiles}.isdisjoint(map(str, frozen))
+    assert {int(tile["cell-id"]) for tile in served.tiles} <= cells.keys()
     for some in (40, 60):
         label(manager, project, {cell: look for cell, look in list(cells.items())[:some] if cell not in frozen})
-        page = compare_again(manager, url, work)
-    said = (
-        "What labels have brought so far",
-        "On 50 validation cells",
-        "Labels of all scanners, aligned",
-        "Recommended",
-        "expect a little less",
-    )
+        assert stands_at(manager, scanner) != "decision"
+        compare_again(manager, scanner, "labels", work)
+    page = step(manager, scanner, "labels")
+    assert all(text in page for text in ("What labels have brought so far", "Learning curve", "The last"))
+    page = step(manager, scanner, "comparison")
+    said = ("On 60 validation cells", "Labels of all scanners, aligned", "Recommended", "expect a little less")
     assert all(text in page for text in said)
     assert_a_candidate_is_decided_on(manager, scanner, work)
     assert "Validation cells of a scanner set aside" in manager.get(f"/projects/{project.id}/audit").text
+
+
+def train_further(project: Project, scanner: Scanner) -> Encoder:
+    """An encoder that was trained further on cells of a scanner, as a run leaves it."""
+    with transaction() as session:
+        start = session.get_one(Project, project.id).encoder_id
+        encoder = Encoder(sha256="f" * 64, name="further", dim=FakeEncoder.dim, card=FakeEncoder.card, created_at=now())
+        session.add(encoder)
+        session.flush()
+        session.add(
+            Pretraining(
+                project_id=project.id, scanner_id=scanner.id, start_encoder_id=start, encoder_id=encoder.id,
+                epochs=1, most_images=300, state="done", created_at=now(), ended_at=now(),
+            )
+        )  # fmt: skip
+    return encoder
+
+
+def test_an_encoder_that_was_trained_further_is_a_candidate_and_may_report(
+    manager: TestClient,
+    project: Project,
+    scanner: Scanner,
+    cells: Cells,
+    work: Callable[[], int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    label_another_scanner(manager, project, work)
+    manager.post(f"/scanners/{scanner.id}/adaptation", data={"cells": "50"}).raise_for_status()
+    label(manager, project, {cell: cells[cell] for cell in set_aside(scanner)})
+    label(manager, project, dict(list(cells.items())[:40]))
+    monkeypatch.setattr(jobs, "PAUSE", timedelta())
+    name = "by the encoder trained further"
+    compare_again(manager, scanner, "comparison", work)
+    before = step(manager, scanner, "comparison")
+    encoder = train_further(project, scanner)
+    compare_again(manager, scanner, "comparison", work)
+    after = step(manager, scanner, "comparison")
+    assert ["Start training" in page for page in (before, after)] == [True, False]
+    assert [name in page for page in (before, after)] == [False, True]
+    assert decide(manager, f"/scanners/{scanner.id}/adaptation", candidate="both, trained further").status_code == 303
+    work()
+    with reading() as session:
+        reporting = session.scalars(select(Classifier).where(Classifier.state == "reporting")).one()
+        assert session.get_one(Project, project.id).encoder_id != encoder.id
+        slides = session.scalars(select(Slide).where(Slide.scanner_id == scanner.id)).all()
+    assert (reporting.encoder_id, reporting.cells_scored >= len(cells)) == (encoder.id, True)
+    manager.post(f"/slides/{slides[0].id}/complete")
+    work()
+    report = manager.get(f"/slides/{slides[0].id}/report/json").json()
+    assert report["content"]["made"]["encoder_sha256"] == encoder.sha256
 
 
 def test_validation_cells_never_reach_a_fit_nor_what_is_to_be_labelled(

@@ -1,5 +1,6 @@
 """Candidates for a new scanner: told on cells none has learnt from."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from workers.ml.artifacts import dump_head, load_head
-from workers.ml.candidates import CANDIDATES, compare, expect_of_best, holm
+from workers.ml.candidates import CANDIDATES, TRAINED, Seen, Truth, compare, expect_of_best, holm
 from workers.ml.heads import fit_head
 from workers.ml.shift import Alignment
 
@@ -23,14 +24,29 @@ def cells(n: int, seed: int, offset: float = 0) -> Part:
     return means[np.repeat([0, 1, 2], n)] + rng.normal(size=(3 * n, 12)) + offset * (means[1] - means[0]), y
 
 
-def compared(labels: int, seed: int = 0, offset: float = 1) -> dict[str, Any]:
-    new = cells(labels, 100 + seed, offset) if labels else (np.empty((0, 12)), np.empty(0, "<U3"))
-    unlabelled = cells(60, 200 + seed, offset)[0]
-    found, heads = compare(cells(50, seed), new, unlabelled, cells(60, 300 + seed, offset), fit)
-    X, y = cells(60, 300 + seed, offset)
+def parts(reference: Part, new: Part, unlabelled: Part, validation: Part) -> tuple[Seen, Truth]:
+    return (
+        Seen(reference[0], new[0], unlabelled[0], validation[0]),
+        Truth(reference[1], new[1], validation[1]),
+    )
+
+
+NONE: Part = np.empty((0, 12)), np.empty(0, "<U3")
+
+
+def compared(labels: int, seed: int = 0, offset: float = 1, trained: float | None = None) -> dict[str, Any]:
+    """Compare; an encoder `trained` further sees the new scanner's cells as far off as that."""
+
+    def seen(offset: float) -> tuple[Seen, Truth]:
+        new = cells(labels, 100 + seed, offset) if labels else NONE
+        return parts(cells(50, seed), new, cells(60, 200 + seed, offset), cells(60, 300 + seed, offset))
+
+    further = seen(trained)[0] if trained is not None else None
+    found, heads = compare(*seen(offset), fit, further)
     for each in found.candidates:
         stored, _card = load_head(dump_head(heads[each.name], {}))
-        assert (stored.predict(X) == y).sum() == sum(each.right)
+        X = further.validation if further and each.name == TRAINED else seen(offset)[0].validation
+        assert (stored.predict(X) == seen(offset)[1].validation).sum() == sum(each.right)
     return {each.name: each for each in found.candidates} | {"recommended": found.recommended}
 
 
@@ -38,7 +54,7 @@ def test_labels_and_alignment_beat_direct_transfer() -> None:
     found = compared(15)
     assert found.pop("recommended") in found
     direct = found["existing"]
-    assert [*found] == [*CANDIDATES]
+    assert [*found] == [name for name in CANDIDATES if name != TRAINED]
     assert all(each.balanced_accuracy > direct.balanced_accuracy for each in found.values() if each != direct)
     assert direct.p_value is None
     assert found["both, aligned"].p_value < 0.01
@@ -52,13 +68,22 @@ def test_without_labels_only_what_exists_is_judged_and_kept() -> None:
     assert low < found["existing"].balanced_accuracy < high
     assert found["existing"].total == [60, 60, 60]
     with pytest.raises(ValueError, match="no validation cell"):
-        compare(cells(5, 0), cells(5, 1), cells(5, 2)[0], (np.empty((0, 12)), np.empty(0, "<U3")), fit)
+        compare(*parts(cells(5, 0), cells(5, 1), cells(5, 2), NONE), fit)
+
+
+def test_an_encoder_that_was_trained_further_is_a_candidate_judged_by_what_it_sees() -> None:
+    found = compared(8, trained=0)
+    assert found[TRAINED].balanced_accuracy > found["both"].balanced_accuracy
+    assert found[TRAINED].held_out > found["both"].held_out
+    worse, without = compared(8, trained=3), compared(8)
+    assert worse["recommended"] == without["recommended"]
+    assert worse["both"] == replace(without["both"], p_value=worse["both"].p_value)
 
 
 def test_no_head_learns_from_validation_labels() -> None:
     X, y = cells(40, 7, 1)
     one, other = (
-        compare(cells(50, 1), cells(8, 2, 1), cells(60, 3, 1)[0], (X, labels), fit)[0] for labels in (y, y[::-1])
+        compare(*parts(cells(50, 1), cells(8, 2, 1), cells(60, 3, 1), (X, labels)), fit)[0] for labels in (y, y[::-1])
     )
     assert [each.held_out for each in one.candidates] == [each.held_out for each in other.candidates]
     assert sum(one.candidates[-1].right) > sum(other.candidates[-1].right)

@@ -1,8 +1,7 @@
 """Which head serves a new scanner best, told on cells that no head has learnt from."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -18,17 +17,39 @@ Labels = npt.NDArray[Any]
 Fit = Callable[[Matrix, Labels, Matrix | None], Any]
 """Returns a fitted LogisticLDA for X (n, d), y (n,) and perhaps cells without labels (m, d)."""
 
-CANDIDATES: Final = ("existing", "existing, aligned", "both", "both, aligned", "new")
+TRAINED: Final = "both, trained further"
+CANDIDATES: Final = ("existing", "existing, aligned", "both", "both, aligned", "new", TRAINED)
 """Heads of the reference's labels, of both, of the new scanner's; aligned, the new one's cells are standardised to the
-reference first. All but the first, which is what there was, learn from cells without labels as well. Of equals the
-earlier is recommended: not aligned before aligned, and few labels only come last. A head of these has nothing to be
-aligned to."""
+reference first; trained further, an encoder that was continued on unlabelled cells sees them. All but the first, which
+is what there was, learn from cells without labels as well. Of equals the earlier is recommended: not aligned before
+aligned, few labels only after these, and last what needs all cells embedded anew. A head of few labels has nothing to
+be aligned to."""
 CLOSE: Final = 0.01
 """Difference of balanced accuracy on validation cells below which candidates count as equal there."""
 FEWEST_LABELS: Final = 5
 """Labels of a class of the new scanner from which on it can be held out to choose a candidate."""
 _FOLDS: Final = 5
 _BOOTSTRAPS: Final = 999
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Cells as one encoder sees them, embeddings (n, d): labelled ones of the reference and of the new scanner, some of
+    the new one without a label, and validation cells."""
+
+    reference: Matrix
+    new: Matrix
+    unlabelled: Matrix
+    validation: Matrix
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Labels (n,) of the cells of `Seen`."""
+
+    reference: Labels
+    new: Labels
+    validation: Labels
 
 
 @dataclass(frozen=True)
@@ -67,32 +88,30 @@ class Comparison:
     expected_interval: Interval | None
 
 
-def compare(
-    reference: tuple[Matrix, Labels],
-    new: tuple[Matrix, Labels],
-    unlabelled: Matrix,
-    validation: tuple[Matrix, Labels],
-    fit: Fit,
-) -> tuple[Comparison, dict[str, Any]]:
+def compare(seen: Seen, truth: Truth, fit: Fit, trained: Seen | None = None) -> tuple[Comparison, dict[str, Any]]:
     """Compare what can be made of labelled cells of a reference and of a new scanner, on validation cells of the new.
 
-    `unlabelled` are further cells of the new scanner, from which alignment and heads learn. Parts are embeddings (n, d)
-    with labels (n,); `new` may be empty, a reference is not. ValueError without validation cells. The balanced accuracy
-    is over the classes that occur among these. Also returns the head of each candidate, by its name; all of them take
-    embeddings of the new scanner as they are.
+    Alignment and heads also learn from the unlabelled cells. The new scanner may have no label; a reference has some.
+    `trained` are the same cells as an encoder trained further sees them. ValueError without validation cells. The
+    balanced accuracy is over the classes that occur among these. Also returns the head of each candidate, by its name;
+    all of them take embeddings of the new scanner as they are.
     """
-    X, y = validation
-    if not len(y):
+    if not len(truth.validation):
         raise ValueError("no validation cell has a label")
-    classes, codes = np.unique(y, return_inverse=True)
-    aligned = Alignment("standardise").fit(reference[0], np.concatenate([new[0], unlabelled]))
+    classes, codes = np.unique(truth.validation, return_inverse=True)
+    aligned = Alignment("standardise").fit(seen.reference, np.concatenate([seen.new, seen.unlabelled]))
+    heads, held_out, right = {}, {}, {}
+    for name in CANDIDATES:
+        cells = trained if name == TRAINED else seen
+        if cells is None or not _possible(name, truth.new):
+            continue
 
-    def head_of(name: str, new: tuple[Matrix, Labels]) -> Any:
-        return _head(name, reference, new, unlabelled, aligned, fit)
+        def head_of(X: Matrix, y: Labels, name: str = name, cells: Seen = cells) -> Any:
+            return _head(name, replace(cells, new=X), replace(truth, new=y), aligned, fit)
 
-    heads = {name: head_of(name, new) for name in CANDIDATES if _possible(name, new[1])}
-    held_out = {name: _held_out(partial(head_of, name), *new) for name in heads}
-    right = {name: head.predict(X) == y for name, head in heads.items()}
+        heads[name] = head_of(cells.new, truth.new)
+        held_out[name] = _held_out(head_of, cells.new, truth.new)
+        right[name] = heads[name].predict(cells.validation) == truth.validation
     p_values = holm({name: _mcnemar(right["existing"], hits) for name, hits in right.items() if name != "existing"})
     found = [_judge(name, hits, codes, held_out[name], p_values.get(name)) for name, hits in right.items()]
     expected, interval = expect_of_best(np.array([*right.values()]), codes)
@@ -141,30 +160,23 @@ def _possible(name: str, y: Labels) -> bool:
     return bool(len(counts)) if name.startswith("both") else (counts > 1).sum() > 1
 
 
-def _head(
-    name: str,
-    reference: tuple[Matrix, Labels],
-    new: tuple[Matrix, Labels],
-    unlabelled: Matrix,
-    aligned: Alignment,
-    fit: Fit,
-) -> Any:
+def _head(name: str, cells: Seen, labels: Truth, aligned: Alignment, fit: Fit) -> Any:
     """Return a fitted head that takes embeddings of the new scanner as they are: it aligns them by itself."""
     if name == "new":
-        return fit(*new, unlabelled)
-    X, y = reference
+        return fit(cells.new, labels.new, cells.unlabelled)
+    X, y = cells.reference, labels.reference
     if name == "existing":
         return fit(X, y, None)
-    if name.startswith("both") and len(new[1]):
-        seen = aligned.transform(new[0]) if name.endswith("aligned") else new[0]
-        X, y = np.concatenate([X, seen]), np.concatenate([y, new[1]])
+    if name.startswith("both") and len(labels.new):
+        seen = aligned.transform(cells.new) if name.endswith("aligned") else cells.new
+        X, y = np.concatenate([X, seen]), np.concatenate([y, labels.new])
     if not name.endswith("aligned"):
-        return fit(X, y, unlabelled)
-    head = fit(X, y, aligned.transform(unlabelled))
+        return fit(X, y, cells.unlabelled)
+    head = fit(X, y, aligned.transform(cells.unlabelled))
     return head.after(aligned.from_, np.maximum(np.diag(aligned.matrix_), 1e-6), aligned.to_)
 
 
-def _held_out(head_of: Callable[[tuple[Matrix, Labels]], Any], X: Matrix, y: Labels) -> float | None:
+def _held_out(head_of: Callable[[Matrix, Labels], Any], X: Matrix, y: Labels) -> float | None:
     """Balanced accuracy over the classes with FEWEST_LABELS, None with fewer than two such."""
     _, codes, counts = np.unique(y, return_inverse=True, return_counts=True)
     judged = np.flatnonzero(counts >= FEWEST_LABELS)
@@ -173,7 +185,7 @@ def _held_out(head_of: Callable[[tuple[Matrix, Labels]], Any], X: Matrix, y: Lab
     fold, right = folds_of(codes, _FOLDS), np.zeros(len(y))
     for number in range(_FOLDS):
         held = fold == number
-        right[held] = head_of((X[~held], y[~held])).predict(X[held]) == y[held]
+        right[held] = head_of(X[~held], y[~held]).predict(X[held]) == y[held]
     return float(np.mean([right[codes == code].mean() for code in judged]))
 
 
