@@ -34,13 +34,13 @@ class Step:
 def steps(adaptation: Adaptation | None, standing: Standing) -> list[Step]:
     """Return all steps in their order. What was labelled since the newest comparison has to be compared again."""
     found = adaptation.comparison if adaptation else None
-    compared = found["comparison"] if found else None
+    labels = sum(standing.labels.values())
     done = {
         "cells": adaptation is not None,
         "shift": found is not None,
         "spot-check": adaptation is not None and standing.validated >= min(SPOT_CHECK, len(adaptation.validation)),
         "labels": _enough(standing, found),
-        "comparison": bool(compared and found and found["labels"] == sum(standing.labels.values())),
+        "comparison": bool(found and found["comparison"] and labels and found["labels"] == labels),
         "decision": adaptation is not None and adaptation.decision is not None,
     }
     return [Step(name, done[name]) for name in TITLES]
