@@ -25,6 +25,7 @@ from app.models.project import lock
 from app.projects.queries import classes
 from app.storage import get_storage
 from workers.classifiers import HEAD, Fitted, card_of, newest, score_table, version_of
+from workers.evaluation import validate
 from workers.material import FEWEST_CLASSES, Material, collect
 from workers.ml.artifacts import dump_head, load_head
 from workers.ml.candidates import TRAINED, Seen, Truth
@@ -101,8 +102,24 @@ def compare(task: Task) -> None:
     found = _found(material, parts, further)
     with task.transaction() as session:
         mine = session.get_one(Adaptation, adaptation.id)
-        mine.comparison = {**found, "history": _history(mine.comparison, found)}
+        before, mine.comparison = mine.comparison, {**found, "history": _history(mine.comparison, found)}
+        gone = _unused(session, task.project_id, before)
         publish(session, task.project_id, "adaptation", {"scanner_id": adaptation.scanner_id})
+    for sha256 in gone:
+        get_storage().delete(f"classifiers/{sha256}")
+
+
+def _unused(session: Session, project_id: int, before: dict[str, Any] | None) -> set[str]:
+    """Return heads of an earlier comparison that no comparison, decision or version refers to any more."""
+    heads = _heads(before)
+    for each in session.scalars(select(Adaptation).where(Adaptation.project_id == project_id)):
+        heads -= _heads(each.comparison) | _heads(each.decision and each.decision["found"])
+    return heads - set(session.scalars(select(Classifier.artifact).where(Classifier.artifact.in_(heads))))
+
+
+def _heads(found: dict[str, Any] | None) -> set[str]:
+    compared = found and found["comparison"]
+    return {each["artifact"] for each in compared["candidates"]} if compared else set()
 
 
 def _history(before: dict[str, Any] | None, found: dict[str, Any]) -> list[dict[str, Any]]:
@@ -155,6 +172,8 @@ def _found(material: Material, parts: Parts, further: Further | None) -> dict[st
             if further and name == TRAINED:
                 encoder_id, sha256 = further.encoder.id, further.encoder.sha256
             each |= {"encoder_id": encoder_id, **_store(material, parts.mine, name, heads[name], sha256)}
+            X = further.seen.validation if further and name == TRAINED else seen.validation
+            each["metrics"] = validate(heads[name], X, truth.validation, material.parents)
     old_cells, new_cells = see(parts.old_cells), see(parts.new_cells)
     measured = measure_shift(old_cells, new_cells) if min(len(old_cells), len(new_cells)) >= FEWEST_CELLS else None
     per_class = measure_shift_per_class(seen.reference, truth.reference, seen.new, truth.new)
@@ -227,6 +246,7 @@ def adopt(task: Task) -> None:
                 name=candidate["name"],
                 adapted=candidate["name"],
                 scanner_id=scanner.id,
+                metrics=candidate["metrics"],
                 fit_seconds=perf_counter() - started,
             )
             session.add(classifier)

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from workers.material import Material
-from workers.ml.evaluation import Evaluation, Fit, cross_validate, gain_of_more, roll_up
+from workers.ml.evaluation import Evaluation, Fit, assess, cross_validate, gain_of_more, roll_up
 
 CONFLICTS: Final = 200
 """Most labels that are called into question."""
@@ -26,14 +26,32 @@ def evaluate(material: Material, fit: Fit) -> tuple[dict[str, Any], list[dict[st
     """
     X, y = material.X, material.y
     found = cross_validate(X, y, fit)
-    top = roll_up(y, found.proba, found.classes, material.parents)
-    metrics = {
+    metrics = _metrics(found, roll_up(y, found.proba, found.classes, material.parents))
+    return {**metrics, "gain": _or_none(gain_of_more(X, y, fit, found))}, _conflicts(material, X, found)
+
+
+def validate(
+    head: Any, X: npt.NDArray[np.floating[Any]], y: npt.NDArray[np.str_], parents: dict[str, str]
+) -> dict[str, Any]:
+    """Return the same figures of a head on cells with embeddings X (n, d) and labels y (n,) that no head learnt from.
+
+    Classes are those the head knows or the cells have; what ten more labels would bring cannot be said.
+    """
+    classes = sorted({*map(str, head.classes_), *map(str, y)})
+    proba = np.zeros((len(y), len(classes)))
+    proba[:, np.searchsorted(classes, head.classes_)] = head.predict_proba(X)
+    found = assess(np.searchsorted(classes, y), proba, classes)
+    metrics = _metrics(found, roll_up(y, proba, classes, parents))
+    return {**metrics, "gain": [None] * len(classes), "notes": []}
+
+
+def _metrics(found: Evaluation, top: Evaluation) -> dict[str, Any]:
+    return {
         "classes": found.classes,
         "held_out": found.held_out,
         "confusion": found.confusion.tolist(),
         "recall": _or_none(found.recall),
         "recall_interval": [list(interval) for interval in found.recall_interval],
-        "gain": _or_none(gain_of_more(X, y, fit, found)),
         "balanced_accuracy": found.balanced_accuracy,
         "interval": list(found.balanced_accuracy_interval),
         "calibration_error": found.calibration_error,
@@ -46,7 +64,6 @@ def evaluate(material: Material, fit: Fit) -> tuple[dict[str, Any], list[dict[st
         if len(top.classes) > 1 and top.classes != found.classes
         else None,
     }
-    return metrics, _conflicts(material, X, found)
 
 
 def _or_none(values: npt.NDArray[np.float64]) -> list[float | None]:

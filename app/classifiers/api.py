@@ -46,7 +46,9 @@ class ClassifierItem(BaseModel):
     labels_sha256: str = Field(description="Equal for two versions fitted on the same labels.")
     cells_scored: int
     predicted: dict[str, int] = Field(description="How many cells it predicts to be of each class.")
-    metrics: dict[str, Any] | None = Field(description="Cross-validated; null until that is done.")
+    metrics: dict[str, Any] | None = Field(
+        description="Cross-validated, of one adapted to a scanner on validation cells; null until that is done."
+    )
     has_scores: bool = Field(description="Whether its predictions are still kept.")
     fit_seconds: float
     created_at: datetime

@@ -131,7 +131,10 @@ def _present(session: Session, report: Report, *, with_cells: bool) -> Content |
 
 
 def confusion_of(classifier: Classifier) -> Confusion | None:
-    """Return what a classifier is known to confuse: on labels held out in cross-validation. None before that."""
+    """Return what a classifier is known to confuse: on labels held out in cross-validation, or validation cells.
+
+    None before that.
+    """
     metrics = classifier.metrics
     if metrics is None:
         return None
