@@ -51,6 +51,7 @@ GET /fields/{field_id}/thumbnail
 GET /fields/{field_id}/tiles/{level}/{column}/{row}
 GET /mappings/{mapping_id}
 GET /mappings/{mapping_id}/mapping.csv
+GET /mappings/{mapping_id}/labels.csv
 GET /mappings/{mapping_id}/mapping.json
 GET /projects/{project_id}
 GET /projects/{project_id}/actions
@@ -62,6 +63,7 @@ GET /projects/{project_id}/cells
 GET /projects/{project_id}/cells/state
 GET /projects/{project_id}/classes
 GET /projects/{project_id}/classes.css
+GET /projects/{project_id}/classes/versions
 GET /projects/{project_id}/classifiers
 GET /projects/{project_id}/classifiers/{version}
 GET /projects/{project_id}/classifiers/{version}/labels.csv

@@ -18,7 +18,7 @@ from app.errors import Conflict, Invalid, NotFound
 from app.forms import FormValues, Id, PageId, PathId, fields, parse, reasons_of
 from app.language import _
 from app.models import Classifier, Encoder, Project, Scanner
-from app.projects import trail
+from app.projects import class_sets, trail
 from app.projects.access import ManagedProject, ViewableProject
 from app.scanners.access import ManagedScanner
 from app.slides.service import scanner_of
@@ -88,6 +88,7 @@ def _version_page(
         project=project,
         version=classifier,
         encoder=session.get_one(Encoder, classifier.encoder_id),
+        class_set=class_sets.number_at(session, project, classifier.created_at),
         scanner=session.get(Scanner, classifier.scanner_id) if classifier.scanner_id else None,
         scanners=[("", ""), *((each.id, each.name) for each, _reporting, _before in scanners)],
         reports=queries.reports(session, classifier, REPORTS),

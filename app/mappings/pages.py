@@ -11,7 +11,7 @@ from app.csv_stream import stream
 from app.db import SessionDep
 from app.errors import Invalid
 from app.forms import FormValues, fields, parse, reasons_of
-from app.mappings import service
+from app.mappings import export, service
 from app.mappings.access import ViewableMapping
 from app.mappings.api import mapping_item
 from app.mappings.forms import MappingForm
@@ -69,6 +69,12 @@ def as_csv(mapping: ViewableMapping) -> StreamingResponse:
     """Download a version of a mapping as a table."""
     rows = [(row["code"], row["name"], row["target"]) for row in mapping.rows]
     return stream(f"{mapping.name} version {mapping.version}", ("code", "name", "target"), rows)
+
+
+@router.get("/mappings/{mapping_id}/labels.csv")
+def labels(mapping: ViewableMapping) -> StreamingResponse:
+    """Download the labels of the project in the other scheme."""
+    return stream(f"{mapping.name} version {mapping.version} labels", export.HEADER, export.rows(mapping))
 
 
 @router.get("/mappings/{mapping_id}/mapping.json")

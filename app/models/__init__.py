@@ -8,6 +8,7 @@ from app.models.audit import AuditEvent
 from app.models.batch import Batch, Ranking
 from app.models.cell import Cell, Field, Image, Original
 from app.models.cell_map import CellMap
+from app.models.class_set import ClassSet
 from app.models.classifier import Classifier
 from app.models.encoder import Embedding, Encoder
 from app.models.idempotency import IdempotencyKey
@@ -36,6 +37,7 @@ __all__ = [
     "CellClass",
     "CellMap",
     "ClassMapping",
+    "ClassSet",
     "Classifier",
     "ControlRun",
     "Delivery",

@@ -12,9 +12,9 @@ from app.db import SessionDep
 from app.errors import AppError, Conflict, Invalid, NotFound, PreconditionFailed
 from app.forms import FormValues, PathId, fields, parse, reasons_of
 from app.language import _
-from app.models import CellClass, Project
+from app.models import CellClass, Project, User
+from app.projects import class_sets, queries
 from app.projects import classes as rules
-from app.projects import queries
 from app.projects.access import ManagedProject, ViewableProject
 from app.projects.colors import free_color, style_sheet
 from app.projects.forms import ChangedClass, ClassForm
@@ -59,6 +59,16 @@ def add(request: Request, project: ManagedProject, user: Manager, session: Sessi
     except Invalid as error:
         return _page(request, session, project, values, error)
     return RedirectResponse(f"/projects/{project.id}/classes", 303)
+
+
+@router.get("/projects/{project_id}/classes/versions")
+def versions(request: Request, project: ViewableProject, session: SessionDep) -> Response:
+    """Show what the classes were from when on, and what each change was."""
+    found = class_sets.versions(session, project)
+    people = {by: session.get_one(User, by).name for each in found if (by := each.created_by)}
+    return render(
+        request, "projects/class_versions.html", active="classes", project=project, versions=found, people=people
+    )
 
 
 @router.get("/projects/{project_id}/classes.css")

@@ -13,7 +13,7 @@ from app.language import _, ngettext
 from app.models import Annotation, CellClass, Project, User
 from app.models.audit import record
 from app.models.project import lock
-from app.projects import queries
+from app.projects import class_sets, queries
 from app.projects.colors import free_color
 from app.projects.forms import ChangedClass, ClassForm
 
@@ -36,6 +36,7 @@ def add_all(session: Session, project: Project, forms: Sequence[ClassForm]) -> l
 def add(session: Session, project: Project, form: ClassForm, by: User) -> CellClass:
     """Add a class at the end. Raises Invalid."""
     lock(session, project.id)
+    class_sets.begin(session, project)
     existing = queries.classes(session, project)
     parents = {each.code: each.id for each in existing}
     reasons = _duplicates(existing, form)
@@ -46,6 +47,7 @@ def add(session: Session, project: Project, form: ClassForm, by: User) -> CellCl
     row = _row(session, project, existing, form)
     row.parent_id = parents.get(form.parent) if form.parent else None
     record(session, "class.added", by=by.id, project_id=project.id, **_values(existing, row))
+    class_sets.keep(session, project, by)
     return row
 
 
@@ -66,10 +68,12 @@ def change(session: Session, project: Project, row: CellClass, form: ChangedClas
         reasons["parent"] = parent_reason
     if reasons:
         raise refusal(reasons)
+    class_sets.begin(session, project)
     renamed = form.code != row.code
     row.code, row.name, row.key, row.color = form.code, form.name, form.key, form.color or row.color
     row.parent_id = next((each.id for each in existing if each.code == form.parent), None)
     _note_change(session, project, row, _difference(before, _values(existing, row)), by)
+    class_sets.keep(session, project, by)
     if renamed and annotations_of(session, row):
         jobs.fit_classifier(session, project.id)  # the present classifier predicts the old code
 
@@ -82,10 +86,12 @@ def move(session: Session, project: Project, row: CellClass, step: int, by: User
     new = min(max(old + step, 0), len(ordered) - 1)
     if new == old:
         return
+    class_sets.begin(session, project)
     ordered.insert(new, ordered.pop(old))
     for position, each in enumerate(ordered):
         each.position = position
     record(session, "class.moved", by=by.id, project_id=project.id, code=row.code, changes={"position": [old, new]})
+    class_sets.keep(session, project, by)
 
 
 def delete(session: Session, project: Project, row: CellClass, by: User) -> None:
@@ -114,7 +120,9 @@ def delete(session: Session, project: Project, row: CellClass, by: User) -> None
             )
         )
     record(session, "class.deleted", by=by.id, project_id=project.id, **_values(existing, row))
+    class_sets.begin(session, project)
     session.delete(row)
+    class_sets.keep(session, project, by)
 
 
 def annotations_of(session: Session, row: CellClass) -> int:

@@ -1,5 +1,6 @@
 """REST endpoints of the cell classes of a project."""
 
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import Depends, Response
@@ -13,8 +14,8 @@ from app.forms import Name, PathId
 from app.language import _
 from app.models import CellClass, Project
 from app.models.project import lock
+from app.projects import class_sets, queries
 from app.projects import classes as rules
-from app.projects import queries
 from app.projects.access import ManagedProject, ViewableProject
 from app.projects.api import NewClass, with_keys
 from app.projects.forms import ChangedClass, Code, OptionalCode, OptionalColor, OptionalKey
@@ -44,6 +45,15 @@ class ClassItem(BaseModel):
     key: str | None = Field(description="The key that labels with it in the browser.")
     color: str
     parent: str | None = Field(description="Code of the class it is counted with.")
+
+
+class ClassSetItem(BaseModel):
+    """The classes of a project from a time on."""
+
+    number: int
+    classes: list[ClassItem]
+    created_by: int | None = Field(description="Id of the person who made the change.")
+    created_at: datetime
 
 
 def class_item(row: CellClass, codes: dict[int, str]) -> ClassItem:
@@ -93,6 +103,20 @@ def create(
     row = rules.add(session, project, with_keys([form], taken)[0], manager)
     response.headers["Location"] = f"{PREFIX}/projects/{project.id}/classes/{row.id}"
     return class_item(row, _codes(session, project))
+
+
+@router.get("/projects/{project_id}/class-sets", summary="List the versions of the class set")
+def read_class_sets(project: ViewableProject, session: SessionDep) -> list[ClassSetItem]:
+    """Return what the classes were from when on, newest first; a change of any class is a version."""
+    return [
+        ClassSetItem(
+            number=each.number,
+            classes=[ClassItem(**row) for row in each.rows],
+            created_by=each.created_by,
+            created_at=each.created_at,
+        )
+        for each in class_sets.versions(session, project)
+    ]
 
 
 @router.get("/projects/{project_id}/classes/{class_id}", summary="Read a class")

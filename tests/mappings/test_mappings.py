@@ -1,16 +1,20 @@
 """Classes as another scheme has them: saved in versions, exported, and what a classifier is worth under them."""
 
+import csv
+import io
 import re
 from collections.abc import Callable
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import select
 
 from app.db import now, transaction
 from app.main import app
 from app.mappings.rollup import rolled
-from app.models import Classifier, Project, User
+from app.models import CellClass, Classifier, Project, User
 from tests import factories
 from tests.browsing import submit
 
@@ -116,3 +120,29 @@ def test_people_map_classes_on_a_page(
     again = submit(browser, saved.headers["location"], page, name="Acevedo", **typed, **{"target-ART": "Artefact"})
     assert "Version 2" in browser.get(again.headers["location"]).text
     assert "Acevedo" in browser.get(page).text
+
+
+def test_labels_are_read_in_another_scheme_and_taken_in_by_a_project_that_has_it(
+    client: TestClient, sign_in: Callable[[User], TestClient], project: Project
+) -> None:
+    manager = sign_in(factories.make_user("manager"))
+    slide = factories.make_slide(project)
+    cells = dict(zip(factories.make_cells(slide, ["NGS", "NGB", "LYT", "ART"]), CODES, strict=True))
+    items = [{"cell_id": cell, "class": code} for cell, code in cells.items()]
+    manager.post(
+        f"/projects/{project.id}/annotations", json={"action": str(uuid4()), "items": items}
+    ).raise_for_status()
+    fields = {"name": "Blood", **{f"target-{code}": target for code, target in TARGETS.items()}}
+    address = submit(manager, f"/projects/{project.id}/mappings", **fields).headers["location"]
+    assert "Labels in this scheme" in manager.get(address).text
+    file = manager.get(f"{address}/labels.csv").raise_for_status().text
+    read = list(csv.DictReader(io.StringIO(file)))
+    assert [(row["class_here"], row["class"]) for row in read] == list(TARGETS.items())
+
+    other = factories.make_project(["NEU", "LYM"])
+    with transaction() as session:
+        for row in session.scalars(select(CellClass).where(CellClass.project_id == other.id)):
+            row.name = {"NEU": "Neutrophil", "LYM": "Lymphocyte"}[row.code]
+    factories.copy_cells(list(cells), factories.make_slide(other))
+    shown = manager.post(f"/projects/{other.id}/annotations/import", files={"files": ("labels.csv", file)})
+    assert "3 labels, of which 3 can be used. 3 cells get one" in " ".join(shown.raise_for_status().text.split())

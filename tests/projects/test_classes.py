@@ -226,3 +226,20 @@ def test_text_on_any_colour_keeps_aa_contrast() -> None:
     ):
         light, dark = sorted((luminance(color), luminance(text_on(color))), reverse=True)
         assert (light + 0.05) / (dark + 0.05) >= 4.5
+
+
+def test_every_change_of_the_classes_is_a_version_that_can_be_read(client: TestClient, project: Project) -> None:
+    def versions() -> list[str]:
+        page = client.get(f"/projects/{project.id}/classes/versions").raise_for_status().text
+        return [" ".join(part.split()) for part in page.split('<th scope="row"')[1:]]
+
+    assert len(versions()) == 1
+    add(client, project)
+    change(client, rows(project)["NGS"], code="SEG", name="Segmented neutrophil")
+    change(client, rows(project)["SEG"])  # nothing is different: no version
+    client.post(f"/projects/{project.id}/classes/{rows(project)['EOS'].id}/move", data={"direction": "up"})
+    client.post(f"/projects/{project.id}/classes/{rows(project)['EOS'].id}/delete")
+    gone, moved, renamed, added, made = versions()
+    assert ("EOS went." in gone, "Their order changed." in moved, "EOS came." in added) == (True, True, True)
+    assert "SEG: code SEG, was NGS." in renamed
+    assert "EOS" not in made

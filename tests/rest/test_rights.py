@@ -49,6 +49,7 @@ OF_MEMBERS = {
     "GET /mappings/{mapping_id}",
     "GET /mappings/{mapping_id}/metrics",
     "GET /projects/{project_id}",
+    "GET /projects/{project_id}/class-sets",
     "GET /projects/{project_id}/classes/{class_id}",
     "GET /projects/{project_id}/scanners",
     "POST /projects/{project_id}/slides",
