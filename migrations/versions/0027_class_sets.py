@@ -25,7 +25,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["project_id"], ["project.id"], name=op.f("fk_class_set_project_id_project")),
         sa.ForeignKeyConstraint(["created_by"], ["user.id"], name=op.f("fk_class_set_created_by_user")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_class_set")),
-        sa.UniqueConstraint("project_id", "number", name=op.f("uq_class_set_project_id")),
+        sa.UniqueConstraint("project_id", "number", name=op.f("uq_class_set_project_id_number")),
     )
 
 
