@@ -21,7 +21,7 @@ SAMPLES = 12
 
 @dataclass(frozen=True)
 class Standing:
-    """What a scanner has: cells, `labels` to fit on by class code, validation cells with a label, random samples.
+    """What a scanner has: cells, `labels` to fit on by class code, validation cells, those with a label, random samples.
 
     `reference` are samples of the other scanners of the project, `comparing` and `adopting` whether a comparison or
     what follows a decision is under way, and `problem` why the last one failed.
@@ -29,6 +29,7 @@ class Standing:
 
     cells: int
     labels: dict[str, int]
+    validation: int
     validated: int
     samples: list[int]
     reference: list[int]
@@ -58,11 +59,13 @@ def standing(session: Session, scanner: Scanner) -> Standing:
     given = columns.class_ids[mine & ~columns.frozen & ~columns.unseen]
     known = classes(session, session.get_one(Project, scanner.project_id))
     places = columns.places(adaptation.validation if adaptation else [])
+    places = places[~columns.removed[places]]
     job = job_queries.newest(session, compare_key(adaptation.id)) if adaptation else None
     adopting = job_queries.newest(session, adopt_key(adaptation.id)) if adaptation else None
     return Standing(
         cells=int(mine.sum()),
         labels={item.code: int((given == item.id).sum()) for item in known},
+        validation=len(places),
         validated=int((columns.class_ids[places] > 0).sum()),
         samples=_some(columns.cell_ids[mine]),
         reference=_some(columns.cell_ids[(columns.scanner_ids != scanner.id) & ~columns.removed]),

@@ -79,7 +79,7 @@ def validation_batch(session: Session, adaptation: Adaptation, user: User) -> Ba
     """
     columns = columns_of(session, adaptation.project_id)
     places = columns.places(adaptation.validation)
-    open_ = adaptation.validation[(places >= 0) & (columns.class_ids[places] == 0)]
+    open_ = adaptation.validation[(places >= 0) & (columns.class_ids[places] == 0) & ~columns.removed[places]]
     if not len(open_):
         raise Conflict(_("Every validation cell has its label."))
     note = N_("Cells drawn at random to tell how well this scanner is served. Their predictions stay hidden.")

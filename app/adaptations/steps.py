@@ -38,7 +38,7 @@ def steps(adaptation: Adaptation | None, standing: Standing) -> list[Step]:
     done = {
         "cells": adaptation is not None,
         "shift": found is not None,
-        "spot-check": adaptation is not None and standing.validated >= min(SPOT_CHECK, len(adaptation.validation)),
+        "spot-check": adaptation is not None and standing.validated >= min(SPOT_CHECK, standing.validation),
         "labels": _enough(standing, found),
         "comparison": bool(found and found["comparison"] and labels and found["labels"] == labels),
         "decision": adaptation is not None and adaptation.decision is not None,
