@@ -27,6 +27,15 @@ except ImportError:  # only Linux has the wheel
 
 OLDEST_SAFE_SQLITE = (3, 51, 3)
 POOL_SIZE = 40  # as many as the server has threads for requests
+PRAGMAS = {
+    "journal_mode": "WAL",
+    "synchronous": "FULL",
+    "busy_timeout": "10000",  # ms
+    "foreign_keys": "ON",
+    "temp_store": "MEMORY",
+    "cache_size": "-8000",  # KB of each of up to POOL_SIZE connections; the system caches the file as well
+    "journal_size_limit": "67108864",
+}
 # Pages made at once. Python computes one thing at a time: with more of them none is ready earlier, and a label, which
 # takes a tenth of the time, waits behind them all.
 READERS = 4
@@ -105,16 +114,8 @@ def make_engine(url: str) -> Engine:
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # we begin transactions ourselves
-    for pragma in (
-        "journal_mode=WAL",
-        "synchronous=FULL",
-        "busy_timeout=10000",
-        "foreign_keys=ON",
-        "temp_store=MEMORY",
-        "cache_size=-8000",  # KB of each of up to POOL_SIZE connections; the system caches the file as well
-        "journal_size_limit=67108864",
-    ):
-        connection.execute(f"PRAGMA {pragma}")
+    for name, value in PRAGMAS.items():
+        connection.execute(f"PRAGMA {name}={value}")
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -1,5 +1,6 @@
 """Fixtures: a real, migrated database per test, the application in process, and workers run by hand."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from alembic import command
 from alembic.config import Config
 from fastapi.testclient import TestClient
 
-from app import db
+from app import db, storage
 from app.accounts import attempts, passwords
 from app.accounts.service import start_session
 from app.config import get_settings
@@ -33,6 +34,14 @@ def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
         command.upgrade(config, "head")
     engine.dispose()
     return path
+
+
+@pytest.fixture(autouse=True)
+def no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing in this process waits until the disk has what was written: no test outlives a power cut."""
+    monkeypatch.setitem(db.PRAGMAS, "synchronous", "OFF")
+    monkeypatch.setattr(os, "fsync", lambda _handle: None)
+    monkeypatch.setattr(storage, "_flush", lambda _anywhere: None)
 
 
 @pytest.fixture
