@@ -21,7 +21,7 @@ SAMPLES = 12
 
 @dataclass(frozen=True)
 class Standing:
-    """What a scanner has: cells, `labels` to fit on by class code, validation cells with and without a label, `samples`.
+    """What a scanner has: cells, `labels` to fit on by class code, validation cells, those with a label, samples.
 
     `reference` are samples of the other scanners of the project, `comparing` and `adopting` whether a comparison or
     what follows a decision is under way, and `problem` why the last one failed.
