@@ -74,7 +74,8 @@ def points(session: Session, found: CellMap, start: int) -> bytes:
 
 def values(session: Session, project: Project, user: User, found: CellMap) -> bytes:
     """Return what a person may know of the cells of a map: `classes` and `predicted` uint16 (n,), places in the list of
-    class ids of the metadata, 0 for none; `confidence` uint8 (n,), FULL for certainty.
+    class ids of the metadata, 0 for none; `confidence` uint8 (n,), FULL for certainty; `removed` uint8 (n,), 1 for cells
+    that are not there any more.
 
     What this person must not see yet is left out (app/annotations/sight.py).
     """
@@ -95,7 +96,12 @@ def values(session: Session, project: Project, user: User, found: CellMap) -> by
     unread = sight.awaiting(session, project, columns, user.id)
     hidden = unread | sight.withheld(project, columns)
     labels[unread] = predicted[hidden] = confidence[hidden] = 0
-    arrays = {"classes": labels[rows], "predicted": predicted[rows], "confidence": confidence[rows]}
+    arrays = {
+        "classes": labels[rows],
+        "predicted": predicted[rows],
+        "confidence": confidence[rows],
+        "removed": columns.removed[rows].astype(np.uint8),
+    }
     return save(arrays, {"classes": json.dumps(class_ids)})  # with a second entry equal bytes would not be equal
 
 

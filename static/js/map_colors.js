@@ -39,7 +39,7 @@ export function shadesOf(data, mode, { off, unlabelled }, caught) {
     ? (row) => shadeOf(column[row])
     : (row) => (data.predicted[row] ? 1 + Math.round((data.confidence[row] / 255) * (COLORS - 1)) : 0);
   for (let row = 0; row < data.length; row++) {
-    if (unlabelled && data.classes[row]) shades[row] = HIDDEN;
+    if (data.removed[row] || (unlabelled && data.classes[row])) shades[row] = HIDDEN;
     else if (columns.some(([places, left]) => left.has(places[row]))) shades[row] = HIDDEN;
     else shades[row] = caught && !caught[row] ? DIM : shadeAt(row);
   }
@@ -49,7 +49,7 @@ export function shadesOf(data, mode, { off, unlabelled }, caught) {
 /** @returns {number[]} how many cells there are of each place of a kind, none first */
 export function countsOf(data, kind, length) {
   const counts = new Array(length + 1).fill(0);
-  for (const place of columnOf(data, kind)) counts[place]++;
+  columnOf(data, kind).forEach((place, row) => { if (!data.removed[row]) counts[place]++; });
   return counts;
 }
 

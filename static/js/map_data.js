@@ -44,6 +44,7 @@ export class MapData {
   classes = new Uint16Array(0); // places in the page's list of classes, from 1; 0 is none
   predicted = new Uint16Array(0);
   confidence = new Uint8Array(0);
+  removed = new Uint8Array(0); // 1 for cells that are not there any more
   shades = new Uint8Array(0); // what is drawn; HIDDEN ones are not there for anybody
 
   /**
@@ -81,6 +82,7 @@ export class MapData {
     this.classes = fitted(this.classes, arrays.classes.map((at) => table[at]));
     this.predicted = fitted(this.predicted, arrays.predicted.map((at) => table[at]));
     this.confidence = fitted(this.confidence, arrays.confidence);
+    this.removed = fitted(this.removed, arrays.removed);
   }
 
   /** @returns {{x: number, y: number}} where a cell lies @param {number} row */

@@ -12,8 +12,10 @@ from safetensors.numpy import load
 from sqlalchemy import select
 
 from app import db, jobs
+from app.annotations.service import Act, store
+from app.fields.service import removal
 from app.maps import service
-from app.models import CellClass, CellMap, Encoder, Project, Slide
+from app.models import Cell, CellClass, CellMap, Encoder, Project, Slide
 from tests import factories
 from tests.browsing import submit
 from tests.pages import grid_of
@@ -144,6 +146,19 @@ def test_labels_and_predictions_come_in_the_order_of_the_map(
     predicted = {int(cell): names[at] for cell, at in zip(ids, values["predicted"], strict=True)}
     assert [predicted[cell] for cell in cells] == LOOKS
     assert values["confidence"].min() >= 255 / 2 - 1
+
+
+def test_a_cell_that_was_removed_since_is_marked_so_that_nobody_sees_its_point(
+    ada: TestClient, project: Project, cells: list[int], work: Work
+) -> None:
+    lay_out(ada, project, work)
+    manager = factories.make_user("manager")
+    with db.transaction() as session:
+        act = Act(project, str(uuid4()), "removed", manager)
+        store(session, act, [removal(session.get_one(Cell, cells[3]))])
+    ids = arrays_of(ada, project, "points")[0]["cell_ids"]
+    removed = arrays_of(ada, project, "values")[0]["removed"]
+    assert ids[removed == 1].tolist() == [cells[3]]
 
 
 def test_what_has_not_changed_is_not_sent_again(
