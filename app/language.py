@@ -31,6 +31,9 @@ VALUE = re.compile(r"%\\\((\w+)\\\)s")  # a %(name)s after re.escape
 ACCEPTED = re.compile(r"([A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*)\s*(?:;\s*q=([01](?:\.\d{1,3})?))?")
 
 
+STORING = ("workers/", "app/reports/")  # whose texts are stored, with values in them
+
+
 @dataclass(frozen=True)
 class Language:
     """A language people can choose."""
@@ -46,7 +49,9 @@ class Language:
         return [
             (re.compile(VALUE.sub(r"(?P<\1>.+)", re.escape(str(message.id)))), str(message.string))
             for message in self.catalog
-            if message.string and "%(" in message.id and any("workers/" in place for place, _line in message.locations)
+            if message.string
+            and "%(" in message.id
+            and any(place.startswith(STORING) for place, _line in message.locations)
         ]
 
     @property
@@ -152,6 +157,11 @@ def _stored_line(line: str) -> str:
 def number(value: float, digits: int = 0) -> str:
     """Return a number with the separators of the reader: 1,234.5 or 1.234,5."""
     return format_decimal(round(value, digits), f"#,##0.{'0' * digits}", language().locale)
+
+
+def p_value(value: float) -> str:
+    """Return a p-value; one that would read 0 is said to be below the smallest that can be read."""
+    return number(value, 3) if value >= 0.001 else f"< {number(0.001, 3)}"
 
 
 def decimal(value: float) -> str:

@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from jinja2_fragments import render_block
 from markupsafe import Markup, escape
 
-from app.language import _, day, decimal, language, ngettext, number, percent, stored
+from app.language import _, day, decimal, language, ngettext, number, p_value, percent, stored
 from app.messages import script_address
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
@@ -38,6 +38,7 @@ def environment() -> Environment:
     env.filters["percent"] = percent
     env.filters["count"] = number
     env.filters["decimal"] = decimal
+    env.filters["p_value"] = p_value
     env.filters["stored"] = stored
     env.filters["day"] = day
     env.filters["moment"] = _moment

@@ -13,7 +13,7 @@ from babel.messages.pofile import read_po
 from fastapi.testclient import TestClient
 
 from app.db import now
-from app.language import LOCALES, asked_for, languages
+from app.language import LOCALES, STORING, asked_for, languages
 from app.models import User
 from tests.browsing import submit
 from tests.factories import make_project, make_user
@@ -41,6 +41,19 @@ def test_no_text_hides_where_the_extractor_does_not_look() -> None:
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in ("_", "ngettext", "N_")
     ]
     assert hidden == [], "take these out of their f-strings"
+
+
+def test_texts_that_are_stored_with_values_in_them_are_translated_when_they_are_read() -> None:
+    storing = {
+        str(path.relative_to(ROOT))
+        for folder in ("app", "workers")
+        for path in (ROOT / folder).rglob("*.py")
+        for text in ast.walk(ast.parse(path.read_text()))
+        if isinstance(text, ast.BinOp) and isinstance(text.op, ast.Mod) and isinstance(text.left, ast.Call)
+        if isinstance(text.left.func, ast.Name) and text.left.func.id == "N_"
+    }
+    assert storing
+    assert [path for path in storing if not path.startswith(STORING)] == []
 
 
 @pytest.fixture(scope="module")

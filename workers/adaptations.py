@@ -14,7 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import job_queries
-from app.adaptations.queries import trained
+from app.adaptations.queries import NAMES, trained
 from app.cells.index import Columns, columns_of
 from app.cells.matrix import matrix_of
 from app.classifiers.service import activate
@@ -243,7 +243,7 @@ def adopt(task: Task) -> None:
                 material,
                 fitted,
                 state="candidate",
-                name=candidate["name"],
+                name=NAMES[candidate["name"]],
                 adapted=candidate["name"],
                 scanner_id=scanner.id,
                 metrics=candidate["metrics"],

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from app.adaptations import queries
 from app.config import software
 from app.errors import Conflict
-from app.language import _, number, percent
+from app.language import _, number, p_value, percent
 from app.models import Adaptation, Encoder, Project, Scanner
 from app.reports.outputs.paper import GREY, TO, Page, moment
 
@@ -62,7 +62,7 @@ def _comparison(page: Page, found: dict[str, Any]) -> None:
             names[each["name"]],
             percent(each["balanced_accuracy"], 1),
             f"{percent(each['interval'][0], 1)} {TO} {percent(each['interval'][1], 1)}",
-            "" if each["p_value"] is None else number(each["p_value"], 3),
+            "" if each["p_value"] is None else p_value(each["p_value"]),
         ]
         for each in compared["candidates"]
     ]

@@ -12,11 +12,20 @@ from app.cells.index import columns_of
 from app.cells.sampling import scattered
 from app.errors import NotFound
 from app.jobs import adopt_key, compare_key
-from app.language import _
+from app.language import N_, _
 from app.models import Adaptation, Classifier, Pretraining, Project, Scanner
 from app.projects.queries import classes
 
 SAMPLES = 12
+NAMES = {
+    "existing": N_("Labels of the other scanners only"),
+    "new": N_("Labels of this scanner only"),
+    "both": N_("Labels of all scanners"),
+    "existing, aligned": N_("Labels of the other scanners only, aligned"),
+    "both, aligned": N_("Labels of all scanners, aligned"),
+    "both, trained further": N_("Labels of all scanners, by the encoder trained further"),
+}
+"""What candidates are called, by their name in a comparison (workers/ml/candidates.py)."""
 
 
 @dataclass(frozen=True)
@@ -110,11 +119,4 @@ def adopted(session: Session, scanner: Scanner) -> Classifier | None:
 
 def names() -> dict[str, str]:
     """Return what candidates are called, by their name in the comparison."""
-    return {
-        "existing": _("Labels of the other scanners only"),
-        "new": _("Labels of this scanner only"),
-        "both": _("Labels of all scanners"),
-        "existing, aligned": _("Labels of the other scanners only, aligned"),
-        "both, aligned": _("Labels of all scanners, aligned"),
-        "both, trained further": _("Labels of all scanners, by the encoder trained further"),
-    }
+    return {name: _(text) for name, text in NAMES.items()}

@@ -52,10 +52,10 @@ def versions(session: Session, mapping: ClassMapping) -> Sequence[ClassMapping]:
 
 
 def evaluated(session: Session, mapping: ClassMapping, classifier_id: int | None = None) -> Classifier | None:
-    """Return a classifier of the project with metrics: the newest, or the one with this id if it has some."""
+    """Return a classifier of the project with metrics: the newest that helps to label, or the one of this id."""
     query = select(Classifier).where(Classifier.project_id == mapping.project_id, Classifier.metrics.is_not(None))
-    if classifier_id is not None:
-        query = query.where(Classifier.id == classifier_id)
+    which = Classifier.adapted == "" if classifier_id is None else Classifier.id == classifier_id
+    query = query.where(which)
     return session.scalar(query.order_by(Classifier.version.desc()).limit(1))
 
 

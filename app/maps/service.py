@@ -74,8 +74,8 @@ def points(session: Session, found: CellMap, start: int) -> bytes:
 
 def values(session: Session, project: Project, user: User, found: CellMap) -> bytes:
     """Return what a person may know of the cells of a map: `classes` and `predicted` uint16 (n,), places in the list of
-    class ids of the metadata, 0 for none; `confidence` uint8 (n,), FULL for certainty; `removed` uint8 (n,), 1 for cells
-    that are not there any more.
+    class ids of the metadata, 0 for none; `confidence` uint8 (n,), FULL for certainty; `removed` uint8 (n,), 1 for
+    cells that are not there any more.
 
     What this person must not see yet is left out (app/annotations/sight.py).
     """

@@ -15,8 +15,11 @@ TARGET = 50  # labels per class the meter counts towards: what the paper's metho
 
 
 def evaluated(session: Session, project_id: int) -> Classifier | None:
-    """Return the newest version that has been cross-validated; the next one often comes before the last is."""
-    mine = (Classifier.project_id == project_id) & Classifier.metrics.is_not(None)
+    """Return the newest version that has been cross-validated; the next one often comes before the last is.
+
+    One adapted to a scanner is none of these: its figures are of that scanner's validation cells.
+    """
+    mine = (Classifier.project_id == project_id) & Classifier.metrics.is_not(None) & (Classifier.adapted == "")
     return session.scalar(select(Classifier).where(mine).order_by(Classifier.version.desc()).limit(1))
 
 
