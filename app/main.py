@@ -12,7 +12,7 @@ from app.accounts import pages as accounts
 from app.adaptations import api as adaptations_api
 from app.adaptations import pages as adaptations
 from app.annotations import api as annotations_api
-from app.annotations import import_pages, team_pages
+from app.annotations import import_api, import_pages, team_pages
 from app.annotations import pages as annotations
 from app.cells import api as cells_api
 from app.cells import pages as cells
@@ -94,6 +94,7 @@ APIS = (
     cells_api,
     fields_api,
     annotations_api,
+    import_api,
     predictions_api,
     results_api,
     reports_api,

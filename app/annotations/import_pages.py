@@ -8,15 +8,15 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse, Response
 
 from app import jobs
-from app.accounts.access import CurrentUser, current_user
+from app.accounts.access import CurrentUser
 from app.annotations import importing
 from app.annotations.forms import ImportForm
-from app.db import SessionDep, reading, transaction
+from app.db import SessionDep
 from app.errors import Invalid
-from app.forms import FormValues, PageId, PathId, parse
+from app.forms import FormValues, PageId, parse
 from app.job import Job
 from app.models import Project
-from app.projects.access import ViewableProject, find_project
+from app.projects.access import ViewableProject, viewed_project
 from app.slides.forms import received_files
 from app.templating import render
 
@@ -55,28 +55,16 @@ def index(request: Request, project: ViewableProject, session: SessionDep, job: 
     return _page(request, project, job=found if mine else None)
 
 
-def viewed_project(project_id: PathId, request: Request) -> Project:
-    """Check the rights in a transaction that is over before a file is matched with a million cells: SQLite has one
-    writer at a time. Raises NotSignedIn or NotFound."""
-    with transaction() as session:
-        return find_project(session, project_id, current_user(request, session))
-
-
 @router.post("/projects/{project_id}/annotations/import")
 async def preview(request: Request, project: Annotated[Project, Depends(viewed_project)]) -> Response:
     """Show what a file holds; nothing is changed."""
     try:
         async with received_files(request) as files:
             data = await files[0].read()
-        found = await run_in_threadpool(_look_into, project, data)
+        found = await run_in_threadpool(importing.look_into, project, data)
     except Invalid as error:
         return _page(request, project, error=error)
     return _page(request, project, found=found)
-
-
-def _look_into(project: Project, data: bytes) -> importing.Found:
-    with reading() as session:
-        return importing.read(session, project, data)
 
 
 @router.post("/projects/{project_id}/annotations/import/labels")

@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
+from app.db import reading
 from app.errors import Invalid
 from app.language import _, ngettext
 from app.models import Cell, CellClass, Field, Image, Project, Slide
@@ -77,6 +78,12 @@ def read(session: Session, project: Project, data: bytes) -> Found:
             found.labels |= dict.fromkeys(matching, code)
     found.changing = sum(cells.label_of[cell_id] not in {"", code} for cell_id, code in found.labels.items())
     return found
+
+
+def look_into(project: Project, data: bytes) -> Found:
+    """Match the rows of a file with the cells and classes of a project. Raises Invalid."""
+    with reading() as session:
+        return read(session, project, data)
 
 
 def _codes(session: Session, project: Project) -> dict[str, str]:

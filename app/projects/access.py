@@ -2,11 +2,11 @@
 
 from typing import Annotated
 
-from fastapi import Depends
+from fastapi import Depends, Request
 from sqlalchemy.orm import Session
 
-from app.accounts.access import CurrentUser, Manager
-from app.db import SessionDep
+from app.accounts.access import CurrentUser, Manager, current_user
+from app.db import SessionDep, transaction
 from app.errors import NotFound
 from app.forms import PathId
 from app.language import _
@@ -39,3 +39,10 @@ def managed_project(project_id: PathId, user: Manager, session: SessionDep) -> P
 
 ViewableProject = Annotated[Project, Depends(viewable_project)]
 ManagedProject = Annotated[Project, Depends(managed_project)]
+
+
+def viewed_project(project_id: PathId, request: Request) -> Project:
+    """Check the rights in a transaction that is over before a file is matched with a million cells: SQLite has one
+    writer at a time. Raises NotSignedIn or NotFound."""
+    with transaction() as session:
+        return find_project(session, project_id, current_user(request, session))

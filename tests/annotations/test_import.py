@@ -137,3 +137,20 @@ def test_other_files_are_refused(browser: TestClient, project: Project) -> None:
         assert reason in look_into(browser, project, data)
     answer = browser.post(f"/projects/{project.id}/annotations/import/labels", data={"labels": "x"})
     assert answer.status_code == 422
+
+
+def test_a_program_imports_a_file_by_rest_and_looks_before(
+    browser: TestClient, project: Project, cells: list[int], work: Work
+) -> None:
+    token = {"Authorization": f"Bearer {factories.make_token(factories.make_user('manager'))}"}
+    path = f"/api/v1/projects/{project.id}/annotations/import"
+    file = {"files": ("labels.csv", f"cell_id,class\n{cells[0]},NGS\n{cells[1]},XYZ\n")}
+    looked = browser.post(f"{path}?dry_run=true", files=file, headers=token).json()
+    assert (looked["rows"], looked["cells"], looked["unused"], looked["job_id"]) == (2, 1, 1, None)
+    assert "no class XYZ" in looked["problems"][0]
+    given = browser.post(path, files=file, headers=token)
+    assert (given.status_code, given.headers["location"]) == (202, f"/api/v1/jobs/{given.json()['job_id']}")
+    work()
+    assert labels_of(project) == {cells[0]: "NGS", **dict.fromkeys(cells[1:])}
+    refused = browser.post(path, files={"files": ("labels.csv", "nothing")}, headers=token)
+    assert (refused.status_code, refused.headers["content-type"]) == (422, "application/problem+json")

@@ -68,6 +68,7 @@ OF_MEMBERS = {
     "GET /cells/{cell_id}/image",
     "GET /cells/{cell_id}/thumbnail",
     "POST /projects/{project_id}/annotations",
+    "POST /projects/{project_id}/annotations/import",
     "GET /projects/{project_id}/annotations",
     "GET /projects/{project_id}/predictions",
     "GET /cells/{cell_id}",
@@ -161,6 +162,8 @@ def ask(client: TestClient, route: str, ids: Mapping[str, Any]) -> Response:
     method, _, path = route.partition(" ")
     bodies = json_bodies(ids)
     body = {"json": bodies[route]} if route in bodies else {}
+    if route.endswith("/annotations/import"):
+        body = {"files": {"files": ("labels.csv", f"cell_id,class\n{ids['cell_id']},NGS\n")}}
     if route.endswith("/images"):
         body = {"files": {"files": ("a.png", factories.cell_image("NGS", 1))}}
     if "/uploads" in route:
