@@ -52,7 +52,13 @@ async function toError(response) {
   return new ApiError(response.status, String(detail), Number(response.headers.get("retry-after")) || 0);
 }
 
-async function send(url, options) {
+/**
+ * @param {string} url
+ * @param {object} options of `fetch`
+ * @returns {Promise<Response>}
+ * @throws {ApiError}
+ */
+export async function send(url, options) {
   let response;
   try {
     response = await fetch(url, { credentials: "same-origin", ...options });

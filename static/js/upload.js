@@ -7,7 +7,7 @@ import { Live } from "./live.js";
 import { _, ngettext, number } from "./messages.js";
 import { localTimes } from "./times.js";
 import { toast } from "./toast.js";
-import { fromDrop, fromInput } from "./upload_files.js";
+import { fromDrop, fromInput, isLarge } from "./upload_files.js";
 import { Sender, Stopped } from "./upload_sender.js";
 
 const REFRESH_MS = 1000; // at most one look per second, however many events come
@@ -65,15 +65,17 @@ function enqueue(files, uploadId) {
   queue = queue.then(() => send(files, uploadId));
 }
 
-async function send(files, uploadId) {
-  const bytes = files.reduce((sum, { file }) => sum + file.size, 0);
+async function send(files, continued) {
+  const bytes = sizeOf(files);
   element("sending").hidden = false;
   element("sending-label").textContent = _("Sending");
   element("sending-stop").hidden = false;
   say(_("You may close this page once everything is sent."));
   try {
-    const id = uploadId ?? (await begin(files.length, bytes)).id;
-    sender = new Sender(id, files, {
+    const kind = zone.querySelector("[name=kind]:checked").value;
+    const small = files.filter((chosen) => !isLarge(chosen));
+    const uploadId = small.length ? continued ?? (await begin(kind, small)).id : null;
+    sender = new Sender({ uploadId, slide: zone.dataset.slide, kind, continued }, files, {
       onProgress: (state) => show(state, files.length, bytes),
       onTrouble: (problem) => say(problem || _("You may close this page once everything is sent.")),
     });
@@ -91,9 +93,11 @@ async function send(files, uploadId) {
   }
 }
 
-function begin(files, bytes) {
-  const kind = zone.querySelector("[name=kind]:checked").value;
-  return postJson(`/slides/${zone.dataset.slide}/uploads`, { kind, expected_files: files, expected_bytes: bytes });
+const sizeOf = (files) => files.reduce((sum, { file }) => sum + file.size, 0);
+
+function begin(kind, files) {
+  const announced = { kind, expected_files: files.length, expected_bytes: sizeOf(files) };
+  return postJson(`/slides/${zone.dataset.slide}/uploads`, announced);
 }
 
 function summary(count, unreadable) {

@@ -4,7 +4,7 @@
  */
 
 const MOST_FILES = 50; // per request
-const MOST_BYTES = 16_000_000; // per request; a larger file travels alone
+const MOST_BYTES = 16_000_000; // per request; a larger file travels in pieces
 
 /** @typedef {{file: File, path: string}} Chosen a file and the name or path to show for it */
 
@@ -43,8 +43,11 @@ async function collect(entry, found) {
   }
 }
 
+/** @returns {boolean} whether a file is too large for a request of its own @param {Chosen} chosen */
+export const isLarge = ({ file }) => file.size > MOST_BYTES;
+
 /**
- * @param {Chosen[]} files
+ * @param {Chosen[]} files none of which is large
  * @returns {Chosen[][]} in the same order, one list per request
  */
 export function batches(files) {

@@ -1,15 +1,18 @@
 /**
- * Sends the files of one upload: a few requests at a time, each tried again until the server has it.
+ * Sends chosen files: a few requests at a time, each tried again until the server has it. Small ones are the files of one
+ * upload, a large one goes in pieces and is an upload of its own.
  * @module upload_sender
  */
 import { ApiError, csrfToken, postJson, renewToken } from "./api.js";
 import { _ } from "./messages.js";
-import { batches } from "./upload_files.js";
+import { batches, isLarge } from "./upload_files.js";
+import { LargeFile, passing } from "./upload_large.js";
 
 const AT_ONCE = 2;
 const FIRST_WAIT = 1000;
 const LONGEST_WAIT = 30_000;
 const ALIVE_EVERY = 20_000;
+const PIECE = 8_000_000; // bytes of a large file in one request
 
 /** Thrown when the person pressed stop. */
 export class Stopped extends Error {}
@@ -18,19 +21,22 @@ export class Stopped extends Error {}
 export class Sender {
   #stop = new AbortController();
   #waiting;
+  #large;
   #sentBytes = 0;
   #underway = new Map();
 
   /**
-   * @param {number} uploadId
+   * @param {{uploadId: number|null, slide: string, kind: string, continued: string|null}} where `uploadId` is of the small
+   *   files, null without any; `continued` is an upload that was broken off
    * @param {import("./upload_files.js").Chosen[]} files
    * @param {object} callbacks
    * @param {(state: {files: number, bytes: number}) => void} callbacks.onProgress what the server has or is getting
    * @param {(problem: string) => void} callbacks.onTrouble why it does not go on at the moment; empty when it does again
    */
-  constructor(uploadId, files, { onProgress, onTrouble }) {
-    Object.assign(this, { uploadId, onProgress, onTrouble, sentFiles: 0, unreadable: [] });
-    this.#waiting = batches(files);
+  constructor(where, files, { onProgress, onTrouble }) {
+    Object.assign(this, { uploadId: where.uploadId, onProgress, onTrouble, sentFiles: 0, unreadable: [] });
+    this.#waiting = batches(files.filter((chosen) => !isLarge(chosen)));
+    this.#large = files.filter(isLarge).map((chosen) => new LargeFile(chosen, where));
   }
 
   /**
@@ -47,7 +53,7 @@ export class Sender {
         this.#stop.abort();
         throw error;
       });
-      await this.#insist(() => postJson(`/uploads/${this.uploadId}/complete`, {}));
+      if (this.uploadId) await this.#insist(() => postJson(`/uploads/${this.uploadId}/complete`, {}));
     } catch (error) {
       await this.#tell("stopped");
       throw error;
@@ -68,12 +74,47 @@ export class Sender {
 
   /** Signs of life need no answer: the server notices silence by itself. */
   async #tell(what) {
+    if (!this.uploadId) return;
     const headers = { "X-CSRF-Token": csrfToken() };
     await fetch(`/uploads/${this.uploadId}/${what}`, { method: "POST", headers, keepalive: true }).catch(() => {});
   }
 
   async #lane() {
     for (let batch = this.#waiting.shift(); batch; batch = this.#waiting.shift()) await this.#send(batch);
+    for (let large = this.#large.shift(); large; large = this.#large.shift()) await this.#sendPieces(large);
+  }
+
+  /** Send what is missing of a large file; after any trouble the server is asked first how much it has. */
+  async #sendPieces(large) {
+    const { file } = large;
+    let offset = null;
+    while (offset === null || offset < file.size) {
+      await this.#insist(async () => {
+        try {
+          if (offset === null) offset = await large.arrived();
+          this.#underway.set(large, offset);
+          this.#report();
+          if (offset < file.size) offset = await this.#piece(large, offset);
+        } catch (error) {
+          offset = null;
+          if (error.status === 0 && !(await readable(file))) {
+            this.unreadable.push(large.path);
+            offset = file.size;
+          } else throw error;
+        }
+      });
+    }
+    large.forget();
+    this.#underway.delete(large);
+    this.sentFiles++;
+    this.#sentBytes += file.size;
+    this.#report();
+  }
+
+  async #piece(large, offset) {
+    const piece = large.file.slice(offset, offset + PIECE);
+    const request = await this.#transfer("PATCH", large.address, large.headers(offset), piece).catch(passing);
+    return Number(request.getResponseHeader("upload-offset"));
   }
 
   async #send(batch) {
@@ -95,33 +136,37 @@ export class Sender {
   /** A file that was moved or changed since it was chosen fails like a lost connection; it is left out and named. */
   async #dropUnreadable(batch) {
     for (const chosen of [...batch]) {
-      await chosen.file.slice(0, 1).arrayBuffer().catch(() => {
-        batch.splice(batch.indexOf(chosen), 1);
-        this.unreadable.push(chosen.path);
-      });
+      if (await readable(chosen.file)) continue;
+      batch.splice(batch.indexOf(chosen), 1);
+      this.unreadable.push(chosen.path);
     }
   }
 
   #post(batch) {
     const form = new FormData();
     for (const { file, path } of batch) form.append("files", file, path);
+    return this.#transfer("POST", `/uploads/${this.uploadId}/files`, {}, form);
+  }
+
+  /** @returns {Promise<XMLHttpRequest>} once it is answered @throws {ApiError|Stopped} */
+  #transfer(method, url, headers, body) {
     // fetch cannot tell how much of a body was sent.
     const request = new XMLHttpRequest();
     const abort = () => request.abort();
     return new Promise((resolve, reject) => {
-      request.open("POST", `/uploads/${this.uploadId}/files`);
-      request.setRequestHeader("Accept", "application/json");
-      request.setRequestHeader("X-CSRF-Token", csrfToken());
+      request.open(method, url);
+      const all = { Accept: "application/json", "X-CSRF-Token": csrfToken(), ...headers };
+      for (const [name, value] of Object.entries(all)) request.setRequestHeader(name, value);
       request.upload.addEventListener("progress", (event) => {
         if (event.loaded > (this.#underway.get(request) ?? 0)) this.onTrouble("");
         this.#underway.set(request, event.loaded);
         this.#report();
       });
-      request.addEventListener("load", () => (request.status < 400 ? resolve() : reject(refusal(request))));
+      request.addEventListener("load", () => (request.status < 400 ? resolve(request) : reject(refusal(request))));
       request.addEventListener("error", () => reject(new ApiError(0, _("No connection to the server."))));
       request.addEventListener("abort", () => reject(new Stopped()));
       this.#stop.signal.addEventListener("abort", abort);
-      request.send(form);
+      request.send(body);
     }).finally(() => {
       this.#stop.signal.removeEventListener("abort", abort);
       this.#underway.delete(request);
@@ -167,6 +212,9 @@ export class Sender {
     this.onProgress({ files: this.sentFiles, bytes: this.#sentBytes + underway });
   }
 }
+
+/** @returns {Promise<boolean>} whether a file is still what was chosen: one that was moved or changed cannot be read */
+const readable = (file) => file.slice(0, 1).arrayBuffer().then(() => true, () => false);
 
 function refusal(request) {
   let problem = {};

@@ -1,5 +1,6 @@
 """Uploads as the person at the browser sees them: a server that goes away, fields of a smear."""
 
+import os
 import re
 import zipfile
 from collections.abc import Callable
@@ -41,6 +42,34 @@ def test_an_upload_survives_the_death_of_the_server_and_the_page_says_so(
     cells = page.locator("#progress .stat-value").first
     expect(cells).to_have_text(str(CELLS), timeout=SECONDS * 1000)
     expect(page.locator(".upload")).to_contain_text(f"{CELLS} new cells")
+
+
+def test_a_large_file_goes_on_where_it_was(page: Page, maria: Browser, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "large.zip", "w") as archive:
+        for number in range(5):
+            archive.writestr(f"{number}.png", cell_image("NGS", number))
+        archive.writestr("notes.bin", os.urandom(26_000_000))
+    page.goto(new_slide(maria, "Large"))
+    expect(page.locator("#choosers")).to_be_visible()
+    line = page.context.new_cdp_session(page)
+    line.send("Network.emulateNetworkConditions", {**SLOW, "uploadThroughput": 4_000_000})
+    page.locator("#choose-files").set_input_files(tmp_path / "large.zip")
+    count, note = page.locator("#sending-count"), page.locator("#sending-note")
+    a_piece_and_more = re.compile(r", (9|1\d)(\.\d)? MB of 26 MB")
+    expect(count).to_have_text(a_piece_and_more, timeout=SECONDS * 1000)
+    page.locator("#sending-stop").click()
+    expect(note).to_have_text("Stopped. What arrived is kept.")
+    page.reload()
+    expect(page.locator("#choosers")).to_be_visible()
+    line.send("Network.emulateNetworkConditions", {**SLOW, "uploadThroughput": -1})
+    sent = []
+    page.on("request", lambda request: sent.append(request) if request.method in {"POST", "PATCH"} else None)
+    page.locator("#choose-files").set_input_files(tmp_path / "large.zip")
+    expect(page.locator(".upload")).to_contain_text("5 new cells", timeout=SECONDS * 1000)
+    expect(page.locator(".upload")).to_have_count(1)
+    pieces = [request.headers["upload-offset"] for request in sent if request.method == "PATCH"]
+    assert int(pieces[0]) >= 8_000_000  # what came of the piece that was broken off is kept too
+    assert not [request.url for request in sent if request.method == "POST"]
 
 
 def test_cells_of_a_field_are_seen_in_it(page: Page, maria: Browser, look: Look, tmp_path: Path) -> None:
