@@ -179,11 +179,10 @@ def classify_slides(session: Session, project_id: int, slide_ids: Sequence[int],
         _add(session, "reports.classify", project_id, {"slide_id": slide_id, "again": again}, key)
 
 
-def ask_again(session: Session, job_id: int) -> None:
-    """Ask in a moment for a job that runs but still misses something; `waited` of its arguments counts how often."""
+def ask_again(session: Session, job_id: int, **more: Any) -> None:
+    """Ask in a moment for a job that runs but still misses something, with `more` arguments."""
     job = session.get_one(Job, job_id)
-    arguments = {**job.arguments, "waited": job.arguments.get("waited", 0) + 1}
-    again = _add(session, job.kind, job.project_id, arguments, job.dedupe_key)
+    again = _add(session, job.kind, job.project_id, {**job.arguments, **more}, job.dedupe_key)
     session.execute(update(Job).where(Job.id == again).values(not_before=now() + PAUSE))
 
 
