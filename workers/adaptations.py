@@ -70,10 +70,11 @@ class Parts:
 
 
 @dataclass(frozen=True)
-class Further:
-    """An encoder that was trained further, and the cells as it sees them."""
+class View:
+    """An encoder, and the cells as it sees them."""
 
-    encoder: Encoder
+    encoder_id: int
+    encoder_sha256: str
     seen: Seen
 
 
@@ -98,7 +99,8 @@ def compare(task: Task) -> None:
         used = images[np.concatenate([parts.reference, parts.new, parts.unlabelled, parts.validation])]
         if wait_for(task, encoder.id, used[matrix.rows(used) < 0], left):
             return
-        further = Further(encoder, parts.seen(lambda places: _vectors(matrix.vectors, matrix.rows(images[places]))))
+        seen = parts.seen(lambda places: _vectors(matrix.vectors, matrix.rows(images[places])))
+        further = View(encoder.id, encoder.sha256, seen)
     found = _found(material, parts, further)
     with task.transaction() as session:
         mine = session.get_one(Adaptation, adaptation.id)
@@ -155,25 +157,23 @@ def _parts(material: Material, columns: Columns, codes: dict[int, str], adaptati
     )
 
 
-def _found(material: Material, parts: Parts, further: Further | None) -> dict[str, Any]:
+def _found(material: Material, parts: Parts, further: View | None) -> dict[str, Any]:
     """Return shift and comparison as JSON; None of what there is not enough for."""
 
     def see(places: Places) -> Matrix:
         return _vectors(material.vectors, material.rows[places])
 
     seen, truth = parts.seen(see), parts.truth
+    usual = View(material.encoder_id, material.encoder_sha256, seen)
     compared, heads = None, dict[str, Any]()
     if parts.comparable:
         judged, heads = compare_heads(seen, truth, partial(fit_head, HEAD), further.seen if further else None)
         compared = asdict(judged)
         for each in compared["candidates"]:
-            name = each["name"]
-            encoder_id, sha256 = material.encoder_id, material.encoder_sha256
-            if further and name == TRAINED:
-                encoder_id, sha256 = further.encoder.id, further.encoder.sha256
-            each |= {"encoder_id": encoder_id, **_store(material, parts.mine, name, heads[name], sha256)}
-            X = further.seen.validation if further and name == TRAINED else seen.validation
-            each["metrics"] = validate(heads[name], X, truth.validation, material.parents)
+            head = heads[each["name"]]
+            view = further if further and each["name"] == TRAINED else usual
+            each |= _store(material, parts.mine, each["name"], head, view)
+            each["metrics"] = validate(head, view.seen.validation, truth.validation, material.parents)
     old_cells, new_cells = see(parts.old_cells), see(parts.new_cells)
     measured = measure_shift(old_cells, new_cells) if min(len(old_cells), len(new_cells)) >= FEWEST_CELLS else None
     per_class = measure_shift_per_class(seen.reference, truth.reference, seen.new, truth.new)
@@ -208,12 +208,12 @@ def _believed(
     return {"reference": old, "new": new}
 
 
-def _store(material: Material, mine: Mask, name: str, head: Any, encoder_sha256: str) -> dict[str, Any]:
-    """Keep the head of a candidate; returns where it is stored and how many labels it learnt from."""
+def _store(material: Material, mine: Mask, name: str, head: Any, view: View) -> dict[str, Any]:
+    """Keep the head of a candidate; returns where it is stored, its encoder, and how many labels it learnt from."""
     used = {"existing": ~mine, "new": mine, "both": np.ones_like(mine)}[name.partition(",")[0]]
-    card = card_of(encoder_sha256, material.labelled[used], material.y[used])
+    card = card_of(view.encoder_sha256, material.labelled[used], material.y[used])
     stored = get_storage().put("classifiers", BytesIO(dump_head(head, card)))
-    return {"artifact": stored.sha256, "labels": int(used.sum())}
+    return {"artifact": stored.sha256, "encoder_id": view.encoder_id, "labels": int(used.sum())}
 
 
 def adopt(task: Task) -> None:

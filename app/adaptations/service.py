@@ -114,6 +114,7 @@ def decide(session: Session, adaptation: Adaptation, form: Decision, by: User) -
     adaptation.decision = {
         "candidate": form.candidate, "reason": form.reason, "by": by.name, "at": now().isoformat(), "found": found,
     }  # fmt: skip
+    chosen = {"encoder_id": found["encoder_id"], "metrics": None, **chosen}  # an older comparison does not name them
     scanner = session.get_one(Scanner, adaptation.scanner_id)
     record(
         session, "adaptation.decided", by=by.id, project_id=adaptation.project_id, scanner=scanner.name,
