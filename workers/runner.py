@@ -34,7 +34,7 @@ HANDLERS = {
     "fields.cut": "workers.fields:cut_cell",
     "maps.lay_out": "workers.maps:lay_out",
     "packs.examine": "workers.packs:examine",
-    "packs.export": "workers.packs:export",
+    "packs.export": "workers.pack_export:export",
     "packs.import": "workers.packs:take_in",
     "reports.classify": "workers.reports:classify",
     "scanners.watch": "workers.watching:watch",
