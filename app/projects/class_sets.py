@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.db import now
@@ -41,7 +41,8 @@ def versions(session: Session, project: Project) -> list[Version]:
 
 def number_at(session: Session, project: Project, moment: datetime) -> int:
     """Return the number of the version that held at a moment."""
-    return next((each.number for each in versions(session, project) if each.created_at <= moment), 1)
+    held = (ClassSet.project_id == project.id) & (ClassSet.created_at <= moment)
+    return session.scalar(select(func.max(ClassSet.number)).where(held)) or 1
 
 
 def begin(session: Session, project: Project) -> None:
