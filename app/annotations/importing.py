@@ -58,12 +58,13 @@ class Found:
             self.problems.append(f"{row.place}: {reason}")
 
 
-def read(session: Session, project: Project, data: bytes) -> Found:
+def look_into(project: Project, data: bytes) -> Found:
     """Match the rows of a file with the cells and classes of a project. Raises Invalid if it is no such file."""
     rows = list(_rows(data))
     if len(rows) > MOST_ROWS:
         raise Invalid(_("file: it has more than %(most)s labels; split it.", most=f"{MOST_ROWS:,}"))
-    cells, codes = _Cells(session, project, rows), _codes(session, project)
+    with reading() as session:
+        cells, codes = _Cells(session, project, rows), _codes(session, project)
     found = Found(rows=len(rows))
     for row in rows:
         code = codes.get(row.label.casefold())
@@ -78,12 +79,6 @@ def read(session: Session, project: Project, data: bytes) -> Found:
             found.labels |= dict.fromkeys(matching, code)
     found.changing = sum(cells.label_of[cell_id] not in {"", code} for cell_id, code in found.labels.items())
     return found
-
-
-def look_into(project: Project, data: bytes) -> Found:
-    """Match the rows of a file with the cells and classes of a project. Raises Invalid."""
-    with reading() as session:
-        return read(session, project, data)
 
 
 def _codes(session: Session, project: Project) -> dict[str, str]:
