@@ -10,9 +10,9 @@ const VERSION = { "Tus-Resumable": "1.0.0" };
 const base64 = (text) => btoa(String.fromCharCode(...new TextEncoder().encode(text)));
 const kept = () => JSON.parse(localStorage.getItem(KEPT) ?? "{}");
 
-/** The server has more of a file than we knew (409), or waits for the rest of a lost request (423): that passes. @throws */
+/** The server still waits for the rest of a lost request (423): that passes. @throws {ApiError} */
 export function passing(error) {
-  throw [409, 423].includes(error.status) ? new ApiError(503, error.message) : error;
+  throw error.status === 423 ? new ApiError(503, error.message) : error;
 }
 
 /** Where a file goes, and how much of it is there. */

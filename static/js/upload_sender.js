@@ -111,10 +111,16 @@ export class Sender {
     this.#report();
   }
 
+  /** @returns {Promise<number>} how much the server has now */
   async #piece(large, offset) {
     const piece = large.file.slice(offset, offset + PIECE);
-    const request = await this.#transfer("PATCH", large.address, large.headers(offset), piece).catch(passing);
-    return Number(request.getResponseHeader("upload-offset"));
+    try {
+      const request = await this.#transfer("PATCH", large.address, large.headers(offset), piece);
+      return Number(request.getResponseHeader("upload-offset"));
+    } catch (error) {
+      const there = error.status === 409 ? await large.arrived() : offset;
+      return there === offset ? passing(error) : there; // it has more of the file than we knew
+    }
   }
 
   async #send(batch) {
