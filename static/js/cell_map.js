@@ -98,8 +98,9 @@ export class CellMap {
   #describe() {
     let shown = 0;
     for (const shade of this.data.shades) shown += shade !== HIDDEN;
-    const total = ngettext("%(num)s cell", "%(num)s cells", this.data.length);
-    const some = _("%(shown)s of %(total)s cells", { shown: number(shown), total: number(this.data.length) });
+    const all = this.data.present;
+    const total = ngettext("%(num)s cell", "%(num)s cells", all);
+    const some = _("%(shown)s of %(total)s cells", { shown: number(shown), total: number(all) });
     byId("map-count").textContent = this.legend.filtered ? some : total;
     const count = this.#caught?.length ?? 0;
     byId("catch-bar").hidden = !this.#caught;

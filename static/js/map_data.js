@@ -63,6 +63,11 @@ export class MapData {
     return this.ids.length;
   }
 
+  /** @returns {number} how many of them are there still */
+  get present() {
+    return this.removed.reduce((count, removed) => count - removed, this.length);
+  }
+
   /** Read the cells that are new: all of them at first. @throws {ApiError} */
   async loadPoints() {
     const { arrays, metadata } = await readArrays(`${this.path}/points?start=${this.length}`);
