@@ -24,6 +24,7 @@ MAX_RATIO: Final = 100
 FREE_TOTAL: Final = 1_000 * MEGABYTE  # below this a high ratio does no harm
 MAX_DIRECTORY: Final = 32 * MEGABYTE  # bytes of the list of members, which zipfile reads at once
 TAIL: Final = 1 << 17  # more than the end record and the longest comment, which zipfile reads to the end of the file
+PIECE: Final = 1 << 20  # bytes of a member read at once
 LOCAL_HEADER: Final = 30  # bytes before each member, without its name (APPNOTE 4.3.7)
 ENCRYPTED: Final = 0x1
 # LZMA is left out: its header may ask for gigabytes of memory.
@@ -68,7 +69,7 @@ def read_members(name: str, file: BinaryIO, size: int, start: int) -> Iterator[M
     try:
         archive = open_archive(file)
         infos = archive.infolist()
-        _judge(infos, size)
+        judge(infos, size)
     except Refused as refusal:
         yield Member(0, 1, clean_name(name), None, str(refusal))
         return
@@ -134,11 +135,11 @@ class _BoundedReads:
         return self._file.read(TAIL if size < 0 else size)
 
 
-def _judge(infos: list[ZipInfo], size: int) -> None:
+def judge(infos: list[ZipInfo], size: int) -> None:
     """Refuse a ZIP that cannot be an honest collection of images. Raises Refused."""
     if len(infos) > MAX_MEMBERS:
         raise _too_many()
-    if all(_is_passed_over(info) for info in infos):
+    if all(is_passed_over(info) for info in infos):
         raise Refused("this ZIP is empty")
     total = sum(info.file_size for info in infos)
     if total > MAX_TOTAL or (total > FREE_TOTAL and total > MAX_RATIO * size):
@@ -157,27 +158,33 @@ def require_apart(infos: list[ZipInfo], size: int) -> None:
         raise Refused("damaged: this ZIP names places outside of itself")
 
 
-def _is_passed_over(info: ZipInfo) -> bool:
+def is_passed_over(info: ZipInfo) -> bool:
+    """Say whether a member is a folder, or what an operating system left."""
     return info.orig_filename.endswith("/") or is_system_file(info.orig_filename)
 
 
 def _load(archive: ZipFile, info: ZipInfo) -> bytes | None:
-    if _is_passed_over(info):
+    if is_passed_over(info):
         return None
+    if info.file_size > MAX_FILE:
+        raise _too_large()
+    return _wanted(info.orig_filename, b"".join(pieces(archive, info)))
+
+
+def pieces(archive: ZipFile, info: ZipInfo) -> Iterator[bytes]:
+    """Read a member piece by piece, no more bytes than the directory says. Raises Refused."""
     if stat.S_ISLNK(info.external_attr >> 16):
         raise Refused("a link to another file, not an image")
     if info.flag_bits & ENCRYPTED:
         raise Refused("encrypted: pack it without a password")
     if info.compress_type not in METHODS:
         raise Refused("compressed by an unusual method: pack it as an ordinary ZIP (deflate)")
-    if info.file_size > MAX_FILE:
-        raise _too_large()
     try:
         with archive.open(info) as member:
-            data = member.read(MAX_FILE + 1)
+            while piece := member.read(PIECE):
+                yield piece
     except DAMAGED:
         raise Refused("damaged: its content does not match what the ZIP says about it") from None
-    return _wanted(info.orig_filename, data)
 
 
 def _wanted(name: str, data: bytes) -> bytes | None:

@@ -24,9 +24,9 @@ from app.storage import get_storage
 from workers import slide_rows, whole_slides
 from workers.archives import Member, read_members
 from workers.examining import Result, centred, cut, examine
-from workers.ml.field_files import is_slide
 from workers.outcomes import Outcome
 from workers.runner import Task
+from workers.slide_archives import holds_slide
 from workers.slide_rows import CRASHED, STRIKES, OvertakenError
 
 THREADS: Final = max(2, min(4, os.cpu_count() or 1))
@@ -70,7 +70,7 @@ def _unpack_open_slides(task: Task, upload: Upload, um_per_px: float | None, *, 
         return True
     try:
         for part in _open_parts(upload.id):
-            if is_slide(get_storage().local_path(f"uploads/{part.sha256}")):
+            if holds_slide(part):
                 whole_slides.unpack(task, part, um_per_px, careful=careful)
     except OvertakenError:
         return False

@@ -20,7 +20,7 @@ from app.models.project import lock
 from app.slides.queries import READING
 from app.storage import Stored, get_storage
 from workers import slide_files, slide_rows
-from workers.archives import Member
+from workers.archives import Member, Refused
 from workers.cell_rows import Row, add_field, add_images
 from workers.examining import kept_cell
 from workers.ml.field_files import Field as Picture
@@ -30,6 +30,7 @@ from workers.ml.images import THUMBNAIL, BadImage, to_jpeg
 from workers.ml.pyramids import write_pyramid
 from workers.outcomes import InField, Outcome
 from workers.runner import Task
+from workers.slide_archives import slide_of
 from workers.slide_rows import CRASHED, STRIKES
 
 AT_ONCE: Final = 8  # tiles in one transaction
@@ -53,19 +54,20 @@ def _outcomes(task: Task, part: UploadPart, um_per_px: float | None, *, careful:
     if careful:
         slide_rows.mark(task, part.id, part.next_member)
     try:
-        picture = open_slide(get_storage().local_path(f"uploads/{part.sha256}"), um_per_px)
-        field_id, diameter = _field(task, part, picture)
-        tiles = tiles_of(picture, diameter)
-        for index in range(part.next_member, len(tiles)):
-            cells = [
-                kept_cell(pixels, f"{part.name} {round(box.center[0])},{round(box.center[1])}", box)
-                for box, pixels in cells_in(picture, diameter, tiles[index])
-            ]
-            yield Outcome(part.id, Member(index, len(tiles), part.name, None), InField(field_id, cells))
-    except BadImage as error:
+        with slide_of(part, partial(task.progress, message=READING)) as path:
+            picture = open_slide(path, um_per_px)
+            field_id, diameter = _field(task, part, picture)
+            tiles = tiles_of(picture, diameter)
+            for index in range(part.next_member, len(tiles)):
+                cells = [
+                    kept_cell(pixels, f"{part.name} {round(box.center[0])},{round(box.center[1])}", box)
+                    for box, pixels in cells_in(picture, diameter, tiles[index])
+                ]
+                yield Outcome(part.id, Member(index, len(tiles), part.name, None), InField(field_id, cells))
+    except (BadImage, Refused) as error:
         with reading() as session:
             part = session.get_one(UploadPart, part.id)
-        yield _refused(part, error.reason)
+        yield _refused(part, str(error))
 
 
 def _refused(part: UploadPart, reason: str) -> Outcome:
