@@ -24,9 +24,10 @@ const KEYS = {
 
 let cells = [];
 let chosen = 0; // cell id
-let pending = []; // {job, box} that are being cut out
-let replaced = null; // id of the cell whose box the draft is
-const done = []; // actions that can be taken back, oldest first
+let pending = []; // {job, box, instead} that are being cut out, perhaps instead of a cell
+let replaced = null; // the cell whose box the draft is
+let awaited = null; // the box whose cell is chosen as soon as it is there
+const done = []; // what takes back each step, oldest first
 let waiting = Promise.resolve();
 
 // OpenSeadragon adds a style sheet of its own unless it finds it, which the security policy forbids.
@@ -84,6 +85,7 @@ function describe() {
 /** Choose a cell; `look` moves the view to it. */
 function choose(id, look = false) {
   if (boxes.draft) return;
+  if (id) awaited = null;
   chosen = id;
   boxes.choose(id);
   show();
@@ -98,9 +100,13 @@ function choose(id, look = false) {
 
 async function load() {
   try {
-    ({ cells } = await getJson(`/fields/${field}/cells`));
-    if (!current()) chosen = 0;
-    show();
+    const { cells: found } = await getJson(`/fields/${field}/cells`);
+    pending = pending.filter(({ box: wanted }) => !found.some(({ box }) => String(box) === String(wanted)));
+    cells = found.filter(({ cell_id: id }) => !pending.some(({ instead }) => instead === id));
+    const made = awaited && cells.find(({ box }) => String(box) === awaited);
+    if (made) choose(made.cell_id);
+    else if (!current()) choose(0);
+    else show();
   } catch (error) {
     toast(error.message, { kind: "error" });
   }
@@ -137,12 +143,17 @@ function act(step) {
   return waiting;
 }
 
-/** Do something that can be taken back. @param {(action: string) => Promise<any>} step */
-function change(step) {
+/**
+ * Do something that can be taken back.
+ * @param {(action: string) => Promise<any>} step
+ * @param {() => Promise<any>} [takeBack] where undoing the action would not do it
+ */
+function change(step, takeBack) {
   const action = uuid();
-  done.push(action);
+  const back = takeBack ?? (() => postJson(`/projects/${project}/actions/${action}/undo`, { action: uuid() }));
+  done.push(back);
   return act(() => step(action).catch((error) => {
-    done.splice(done.indexOf(action), 1);
+    done.splice(done.indexOf(back), 1);
     throw error;
   }));
 }
@@ -150,13 +161,27 @@ function change(step) {
 function save() {
   const box = boxes.draft;
   if (!box) return false;
-  const instead = replaced;
+  const before = replaced;
   edit(null);
-  return change(async (action) => {
-    const { job_id: job } = await postJson(`/fields/${field}/boxes`, { action, box, replaces: instead });
-    pending.push({ job, box });
-    show();
-  });
+  awaited = String(box);
+  const same = before && String(middle(before.box)) === String(middle(box)); // the same image, so the cell stays the one it is
+  const place = (action, to) => cut({ action, box: to, replaces: before?.cell_id ?? null }, same ? null : before?.cell_id);
+  return change((action) => place(action, box), same ? () => place(uuid(), before.box) : undefined);
+}
+
+/** Have a cell cut out; the one it comes instead of is not there any more. */
+async function cut(wanted, instead) {
+  const waits = { job: 0, box: wanted.box, instead };
+  pending.push(waits);
+  cells = cells.filter(({ cell_id: id }) => id !== instead);
+  if (chosen === instead) choose(0);
+  else show();
+  try {
+    ({ job_id: waits.job } = await postJson(`/fields/${field}/boxes`, wanted));
+  } catch (error) {
+    pending = pending.filter((each) => each !== waits);
+    throw error;
+  }
 }
 
 function remove() {
@@ -177,10 +202,10 @@ function label(code) {
 }
 
 function undo() {
-  const action = done.pop();
-  if (!action) return toast(_("Nothing to undo."));
+  const takeBack = done.pop();
+  if (!takeBack) return toast(_("Nothing to undo."));
   return act(async () => {
-    await postJson(`/projects/${project}/actions/${action}/undo`, { action: uuid() });
+    await takeBack();
     await load();
   });
 }
@@ -196,7 +221,7 @@ function paintScale() {
 
 const COMMANDS = {
   draw: () => edit(undefined),
-  adjust: () => (current() && !boxes.draft ? edit(current().box, chosen) : false),
+  adjust: () => (current() && !boxes.draft ? edit(current().box, current()) : false),
   save,
   remove,
   undo,
@@ -224,9 +249,7 @@ document.addEventListener("click", ({ target }) => {
 
 new Live(frame.dataset, {
   field: ({ field_id: id }) => {
-    if (id !== Number(field)) return;
-    pending = [];
-    refresh();
+    if (id === Number(field)) refresh();
   },
   labels: refresh,
   scores: refresh,
@@ -235,7 +258,7 @@ new Live(frame.dataset, {
     if (!failed) return;
     pending = pending.filter(({ job }) => job !== id);
     toast(_("The cell could not be cut out: %(reason)s", { reason: message }), { kind: "error" });
-    show();
+    refresh();
   },
 }, { onGap: refresh, onState: (online) => { element("live-state").hidden = online; } });
 

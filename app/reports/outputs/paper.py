@@ -53,7 +53,7 @@ class Page(FPDF):
         """Write one paragraph over the whole width."""
         self.set_font("DejaVu", "B" if bold else "", size)
         self.set_text_color(*color)
-        self.multi_cell(0, size * 0.5, text, new_x="LMARGIN", new_y="NEXT")
+        self.multi_cell(0, size * 0.5, text, align="L", new_x="LMARGIN", new_y="NEXT")
         self.set_text_color(0, 0, 0)
 
 
@@ -168,9 +168,9 @@ def _remarks(page: Page, report: Printed) -> None:
             _("%(cells)s cells are unclassified and in no percentage.", cells=number(content.counted.unclassified))
         )
     if content.header.despite:
-        what = "; ".join(stored(each) for each in content.header.despite)
+        what = " ".join(stored(each) for each in content.header.despite)
         reason = content.header.despite_reason
-        page.text_line(_("Signed although: %(what)s. Reason: %(reason)s", what=what, reason=reason))
+        page.text_line(_("Signed although: %(what)s Reason: %(reason)s", what=what, reason=reason))
     if content.counted.more:
         more = {"more": number(content.counted.more), "within": decimal(content.counted.within)}
         page.text_line(
