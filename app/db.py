@@ -6,8 +6,9 @@ its start (BEGIN IMMEDIATE), because a lock upgrade in the middle fails at once 
 
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
+from threading import Lock
 from typing import Annotated, Any
 
 from anyio import Semaphore
@@ -38,7 +39,7 @@ PRAGMAS = {
 }
 # Pages made at once. Python computes one thing at a time: with more of them none is ready earlier, and a label, which
 # takes a tenth of the time, waits behind them all.
-READERS = 4
+READERS = 2
 
 log = logging.getLogger(__name__)
 Sessions = sessionmaker[Session](expire_on_commit=False)
@@ -168,14 +169,30 @@ def reading() -> Iterator[Session]:
         yield session
 
 
+def only_reads(session: Session) -> bool:
+    """Say whether a session is one of `reading`."""
+    return bool(session.get_bind().get_execution_options().get("postgresql_readonly"))
+
+
+_writer = Lock()
+
+
+@contextmanager
+def writing() -> Iterator[Session]:
+    """The transaction of a request that writes. SQLite has one writer, and lets others sleep for longer and longer;
+    here a request is woken in its turn."""
+    turn = _writer if engine().dialect.name == "sqlite" else nullcontext()
+    with turn, transaction() as session:
+        yield session
+
+
 _turns = RunVar[dict[bool, Semaphore]]("turns")
 
 
 def _turn(*, reads: bool) -> Semaphore:
     """Let as many requests have a session as there are threads. More would hold all connections while they wait for a
     thread, and all threads would wait for a connection. Of those that only read, let READERS go on at once. Of those
-    that write, let SQLite have one, as it would anyway; it makes the others sleep for longer and longer, and here each
-    is woken in its turn."""
+    that write, let SQLite have one, as it would anyway."""
     if _turns.get(None) is None:
         writers = 1 if engine().dialect.name == "sqlite" else POOL_SIZE - READERS
         _turns.set({True: Semaphore(READERS), False: Semaphore(writers)})
@@ -185,7 +202,7 @@ def _turn(*, reads: bool) -> Semaphore:
 async def request_session(request: Request) -> AsyncIterator[Session]:
     """Give a request its session: GET and HEAD read, everything else writes and commits before the answer leaves."""
     reads = request.method in ("GET", "HEAD")
-    session = reading() if reads else transaction()
+    session = reading() if reads else writing()
     async with _turn(reads=reads), contextmanager_in_threadpool(session) as opened:
         yield opened
 

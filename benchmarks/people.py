@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from uuid import uuid4
 
 import httpx2
@@ -86,12 +88,20 @@ class Crowd:
 
 
 def work_together(people: Sequence[Browser], generated: Generated, seconds: float) -> Crowd:
-    """Let everybody label cells of their own, one a second, for so long."""
+    """Let everybody label cells of their own, one a second, for so long.
+
+    Their tabs are a process of their own: what tabs do with a page must not delay the clock of a label.
+    """
     crowd, over = Crowd(), threading.Event()
+    here, there = get_context("spawn").Pipe()
+    tabs = get_context("spawn").Process(
+        target=_tabs, args=(there, str(people[0].base_url), _cookies(people), generated.project)
+    )
+    tabs.start()
+    here.recv()  # they listen
     threads = [
-        threading.Thread(target=work, args=(person, number, generated, crowd, over))
+        threading.Thread(target=_label, args=(person, number, generated, crowd, over))
         for number, person in enumerate(people)
-        for work in (_label, _follow)
     ]
     for thread in threads:
         thread.start()
@@ -103,7 +113,29 @@ def work_together(people: Sequence[Browser], generated: Generated, seconds: floa
     over.set()
     for thread in threads:
         thread.join()
+    here.send("over")
+    crowd.pages = here.recv()
+    tabs.join()
     return crowd
+
+
+def _cookies(people: Sequence[Browser]) -> list[dict[str, str]]:
+    return [dict(person.cookies) for person in people]
+
+
+def _tabs(pipe: Connection, url: str, cookies: Sequence[dict[str, str]], project: int) -> None:
+    """Keep a tab open for everybody, until told that it is over; sends the seconds of all pages."""
+    pages: list[float] = []
+    over = threading.Event()
+    threads = [threading.Thread(target=_follow, args=(url, each, project, pages, over)) for each in cookies]
+    for thread in threads:
+        thread.start()
+    pipe.send("ready")
+    pipe.recv()
+    over.set()
+    for thread in threads:
+        thread.join()
+    pipe.send(pages)
 
 
 def _label(person: Browser, number: int, generated: Generated, crowd: Crowd, over: threading.Event) -> None:
@@ -118,24 +150,24 @@ def _label(person: Browser, number: int, generated: Generated, crowd: Crowd, ove
         over.wait(rng.uniform(0.5, 1.5) * SECONDS_PER_LABEL)
 
 
-def _follow(person: Browser, _number: int, generated: Generated, crowd: Crowd, over: threading.Event) -> None:
+def _follow(url: str, cookies: dict[str, str], project: int, pages: list[float], over: threading.Event) -> None:
     """Fetch the page again whenever there are new scores, as the grid does."""
     news = threading.Event()
-    threading.Thread(target=_listen, args=(person, generated.project, news), daemon=True).start()
-    url = f"/projects/{generated.project}/cells?order=uncertain&labelled=no"
-    with httpx2.Client(base_url=person.base_url, cookies=person.cookies, timeout=60) as tab:
+    threading.Thread(target=_listen, args=(url, cookies, project, news), daemon=True).start()
+    path = f"/projects/{project}/cells?order=uncertain&labelled=no"
+    with httpx2.Client(base_url=url, cookies=cookies, timeout=60) as tab:
         while not over.is_set():
             if news.wait(0.1):
                 news.clear()
-                took = timed(partial(tab.get, url, headers={"HX-Request": "true"}))
-                crowd.pages.append(took)
+                took = timed(partial(tab.get, path, headers={"HX-Request": "true"}))
+                pages.append(took)
                 over.wait(max(REST, REST_SHARE * took))
 
 
-def _listen(person: Browser, project: int, news: threading.Event) -> None:
+def _listen(url: str, cookies: dict[str, str], project: int, news: threading.Event) -> None:
     with (
         suppress(httpx2.TransportError),
-        httpx2.Client(base_url=person.base_url, cookies=person.cookies, timeout=None) as stream,
+        httpx2.Client(base_url=url, cookies=cookies, timeout=None) as stream,
         stream.stream("GET", f"/projects/{project}/events") as answer,
     ):
         for line in answer.iter_lines():

@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session, joinedload
 
 from app.config import get_settings
-from app.db import SessionDep, now, transaction
+from app.db import SessionDep, now, only_reads, transaction
 from app.errors import Forbidden, NotSignedIn
 from app.language import _, speak
 from app.models import ApiToken, SignIn, User
@@ -49,7 +49,7 @@ def _by_cookie(request: Request, session: Session) -> User:
     if sign_in is None or not sign_in.user.active or _has_ended(sign_in):
         raise NotSignedIn(_("You are not signed in, or your session has ended."))
     if _is_old(sign_in.last_seen_at):
-        _note(request, session, sign_in, SignIn.last_seen_at.key)
+        _note(session, sign_in, SignIn.last_seen_at.key)
     return sign_in.user
 
 
@@ -70,7 +70,7 @@ def _by_token(request: Request, session: Session, secret: str) -> User:
     if needed not in token.scopes:
         raise Forbidden(_("This token may only read.") if needed == "write" else _("This token may not read."))
     if token.last_used_at is None or _is_old(token.last_used_at):
-        _note(request, session, token, ApiToken.last_used_at.key)
+        _note(session, token, ApiToken.last_used_at.key)
     return token.user
 
 
@@ -78,11 +78,11 @@ def _is_old(moment: datetime) -> bool:
     return now() - moment > NOTE_EVERY
 
 
-def _note(request: Request, session: Session, row: SignIn | ApiToken, column: str) -> None:
-    """Write the present time into a column. A reading request does it in a short transaction of its own; a writing
-    one holds the write lock of SQLite already, so a second transaction would wait for it for ever."""
+def _note(session: Session, row: SignIn | ApiToken, column: str) -> None:
+    """Write the present time into a column. Who only reads does it in a short transaction of its own; who writes holds
+    the write lock of SQLite already, so a second transaction would wait for it for ever."""
     statement = update(type(row)).where(type(row).id == row.id).values({column: now()})
-    if request.method not in SAFE_METHODS:
+    if not only_reads(session):
         session.execute(statement)
         return
     with transaction() as own:

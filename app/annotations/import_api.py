@@ -13,8 +13,7 @@ from app.accounts.access import CurrentUser
 from app.annotations import importing
 from app.db import SessionDep
 from app.forms import PathId
-from app.models import Project
-from app.projects.access import viewed_project
+from app.projects.access import ViewedProject
 from app.rest import PREFIX, rest_router
 from app.slides.forms import received_files
 
@@ -48,13 +47,13 @@ class Imported(BaseModel):
     job_id: int | None = Field(description="Null if nothing is to be given.")
 
 
-async def looked_into(request: Request, project: Annotated[Project, Depends(viewed_project)]) -> importing.Found:
+async def looked_into(request: Request, viewed: ViewedProject) -> importing.Found:
     """Receive the file and match it while no transaction is open; rights were looked at before."""
     async with received_files(request) as files:
         data = await files[0].read()
     # What tells a repeated request from another one: boundaries differ each time the same file is sent.
     request.state.body_sha256 = hashlib.sha256(data).hexdigest()
-    return await run_in_threadpool(importing.look_into, project, data)
+    return await run_in_threadpool(importing.look_into, viewed[0], data)
 
 
 @router.post(

@@ -1,9 +1,8 @@
 """Labels from a file: what it holds is shown first, then a job gives them, as one action that can be taken back."""
 
-from typing import Annotated
 from uuid import uuid4
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse, Response
 
@@ -16,7 +15,7 @@ from app.errors import Invalid
 from app.forms import FormValues, PageId, parse
 from app.job import Job
 from app.models import Project
-from app.projects.access import ViewableProject, viewed_project
+from app.projects.access import ViewableProject, ViewedProject
 from app.slides.forms import received_files
 from app.templating import render
 
@@ -56,8 +55,9 @@ def index(request: Request, project: ViewableProject, session: SessionDep, job: 
 
 
 @router.post("/projects/{project_id}/annotations/import")
-async def preview(request: Request, project: Annotated[Project, Depends(viewed_project)]) -> Response:
+async def preview(request: Request, viewed: ViewedProject) -> Response:
     """Show what a file holds; nothing is changed."""
+    project, _user = viewed
     try:
         async with received_files(request) as files:
             data = await files[0].read()

@@ -6,7 +6,7 @@ from fastapi import Depends, Request
 from sqlalchemy.orm import Session
 
 from app.accounts.access import CurrentUser, Manager, current_user
-from app.db import SessionDep, transaction
+from app.db import SessionDep, reading
 from app.errors import NotFound
 from app.forms import PathId
 from app.language import _
@@ -41,8 +41,12 @@ ViewableProject = Annotated[Project, Depends(viewable_project)]
 ManagedProject = Annotated[Project, Depends(managed_project)]
 
 
-def viewed_project(project_id: PathId, request: Request) -> Project:
-    """Check the rights in a transaction that is over before a file is matched with a million cells: SQLite has one
-    writer at a time. Raises NotSignedIn or NotFound."""
-    with transaction() as session:
-        return find_project(session, project_id, current_user(request, session))
+def viewed_project(project_id: PathId, request: Request) -> tuple[Project, User]:
+    """Return the project of the path and who opens it, for requests that write but shall not hold up others while their
+    rights are looked up: SQLite has one writer at a time. Raises NotSignedIn or NotFound."""
+    with reading() as session:
+        user = current_user(request, session)
+        return find_project(session, project_id, user), user
+
+
+ViewedProject = Annotated[tuple[Project, User], Depends(viewed_project)]

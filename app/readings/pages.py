@@ -12,12 +12,12 @@ from app.accounts.access import REVIEWERS, CurrentUser, Manager, Reviewer
 from app.annotations.forms import Action, LabelForm, UndoForm
 from app.annotations.service import Act
 from app.annotations.undo import CHUNK, size
-from app.db import SessionDep
+from app.db import SessionDep, writing
 from app.errors import Invalid
 from app.forms import FormValues, fields, parse, reasons_of
 from app.models import Project, User
 from app.predictions.batches import where
-from app.projects.access import ManagedProject, ViewableProject
+from app.projects.access import ManagedProject, ViewableProject, ViewedProject
 from app.readings import queries, service, undo
 from app.readings.forms import MOST_READERS, QualityForm
 from app.templating import render
@@ -26,9 +26,15 @@ router = APIRouter(tags=["readings"])
 
 
 @router.post("/projects/{project_id}/annotations")
-def label(project: ViewableProject, form: LabelForm, user: CurrentUser, session: SessionDep) -> dict[str, Any]:
-    """Save one act of labelling in the grid."""
-    return asdict(service.label(session, project, form, by=user))
+def label(viewed: ViewedProject, form: LabelForm) -> dict[str, Any]:
+    """Save one act of labelling in the grid.
+
+    In one thread from the begin to the commit: where a session is handed from thread to thread, all who write wait
+    while the server draws pages in between.
+    """
+    project, user = viewed
+    with writing() as session:
+        return asdict(service.label(session, project, form, by=user))
 
 
 @router.post("/projects/{project_id}/actions/{undone}/{how}")
