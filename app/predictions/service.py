@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
@@ -75,6 +76,7 @@ def tiles(
     described = [item for item in describe(page, rows) if item["cell_id"] in facts]
     annotations = current(session, ids)
     reasons = page.batch.reasons if page.batch else {}
+    far = _distances(page, rows)
     waiting = _states(session, [item["cell_id"] for item in described if not item["predicted"]])
     for item in described:
         label = annotations.get(item["cell_id"])
@@ -85,7 +87,7 @@ def tiles(
             "name": facts[item["cell_id"]].name,
             "slide": facts[item["cell_id"]].accession,
             "field": f"/cells/{item['cell_id']}/field" if facts[item["cell_id"]].field_id else "",
-            "why": reasons.get(str(item["cell_id"]), "") or _distance(page, item["cell_id"]),
+            "why": reasons.get(str(item["cell_id"]), "") or far.get(item["cell_id"], ""),
             "state": waiting.get(item["cell_id"], "ready"),
         }
     _hide(session, project, user, page, described)
@@ -124,11 +126,12 @@ def waiting(session: Session, project: Project, user: User, page: Page) -> dict[
     }
 
 
-def _distance(page: Page, cell_id: int) -> str:
+def _distances(page: Page, rows: npt.NDArray[np.int64]) -> dict[int, str]:
+    """Return how far cells are from the one they are compared with, in words."""
     if page.distances is None:
-        return ""
-    distance = float(page.distances[page.columns.places([cell_id])[0]])
-    return _("distance %(distance)s", distance=number(distance, 2))
+        return {}
+    found = zip(page.columns.cell_ids[rows].tolist(), page.distances[rows].tolist(), strict=True)
+    return {cell_id: _("distance %(distance)s", distance=number(distance, 2)) for cell_id, distance in found}
 
 
 def reviewed_class(batch: Batch | None, classes: dict[str, CellClass]) -> str:
