@@ -1,6 +1,5 @@
 """The web application. Wiring only; nothing is decided here."""
 
-import gc
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -111,8 +110,6 @@ APIS = (
 
 # A label needs the interpreter a dozen times for moments; each time it waits so long for every page in the making.
 SWITCH_SECONDS = 0.0001
-# Drawing pages, Python would by default look for garbage in all that the server holds every second or two, for 50 ms.
-COLLECT = (50_000, 20, 100)
 
 
 @asynccontextmanager
@@ -121,7 +118,6 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
     settings = get_settings()
     languages()  # a file that cannot be read is found now, not by the first visitor
     sys.setswitchinterval(SWITCH_SECONDS)
-    gc.set_threshold(*COLLECT)
     connect(settings.resolved_database_url)
     supervisor = Supervisor() if settings.embedded_worker and not settings.broker_url else None
     if supervisor:
