@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, LargeBinary, Text, UniqueConstraint, false
+from sqlalchemy import JSON, ForeignKey, LargeBinary, Text, UniqueConstraint, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import Base, UtcDateTime
@@ -14,7 +14,8 @@ class Reporting(Base):
 
     `left_out` holds ids of classes that are no part of the 100 %. Subjects of `ranges` and of `rules` are a class id
     ("7"), a class with its subclasses ("7+"), "cells" or "unclassified"; ranges {subject: [low, high]} and thresholds
-    of rules [{subject, comparison, threshold, text}] are in per cent, of "cells" in cells.
+    of rules [{subject, comparison, threshold, text}] are in per cent, of "cells" in cells. `loinc` {subject: code} are
+    the lab's own codes of LOINC, where they differ from those of the standard classes.
     """
 
     __tablename__ = "reporting"
@@ -23,6 +24,7 @@ class Reporting(Base):
     left_out: Mapped[list[Any]] = mapped_column(JSON)
     ranges: Mapped[dict[str, Any]] = mapped_column(JSON)
     rules: Mapped[list[Any]] = mapped_column(JSON)
+    loinc: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict, server_default=text("'{}'"))
     cells: Mapped[int]  # that make a differential: 100, 200, or 0 for all
     within: Mapped[float]  # how narrow half an interval shall be, in percentage points
     reject_below: Mapped[float]  # highest probability from which on a cell is classified, 0 to 1

@@ -47,6 +47,7 @@ class Row(Frozen):
     outside: Literal["", "below", "above"] = Field(description="Whether the share lies outside of the range.")
     certain: bool = Field(description="Whether its whole interval does.")
     more: int = Field(description="How many more cells bring half the interval down to what the project asks for.")
+    loinc: str = Field("", description="The lab's own code of LOINC, empty where that of the class holds.")
 
 
 class Beside(Frozen):
@@ -58,6 +59,7 @@ class Beside(Frozen):
     per_100: float | None = Field(description="Null where no leukocyte was counted.")
     low: float | None
     high: float | None
+    loinc: str = ""
 
 
 class Flag(Frozen):

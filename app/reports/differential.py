@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.language import N_
+from app.models import Reporting
 from app.reports.content import Beside, Estimate, Flag, Row
 from app.reports.correction import Counts, Shares, correct
 from app.reports.intervals import cells_needed, limits
@@ -110,20 +111,20 @@ def correction(kinds: Sequence[Kind], classes: Ints, seen: Mask, confusion: Conf
 
 
 def rows_of(
-    kinds: Sequence[Kind], classes: Ints, corrected: Shares | None, ranges: dict[str, Any], within: float
+    kinds: Sequence[Kind], classes: Ints, corrected: Shares | None, reporting: Reporting
 ) -> list[tuple[Line, Row]]:
-    """Return the rows of the classes in the 100 %. `ranges` {subject: (low, high)} and `within` are in per cent."""
+    """Return the rows of the classes in the 100 %."""
     lines = lines_of(kinds)
     counts = np.bincount(classes[classes != NONE], minlength=len(kinds))
     total = int(counts[_counted(kinds)[:-1]].sum())
     found = np.array([counts[list(line.members)].sum() for line in lines], np.int64)
     shares = found / max(total, 1)
     low, high = limits(found, total) if total else (np.zeros(len(lines)), np.ones(len(lines)))
-    more = np.maximum(cells_needed(shares, within / 100) - total, 0)
+    more = np.maximum(cells_needed(shares, reporting.within / 100) - total, 0)
     rows = []
     for at, line in enumerate(lines):
         share = Estimate(share=float(shares[at]), low=float(low[at]), high=float(high[at]))
-        limit = ranges.get(line.subject)
+        limit = reporting.ranges.get(line.subject)
         row = Row(
             code=" + ".join(kinds[each].code for each in line.members),
             name=kinds[line.members[0]].name if len(line.members) == 1 else "",
@@ -134,6 +135,7 @@ def rows_of(
             corrected=_corrected(kinds, line, corrected) if corrected else None,
             range=tuple(limit) if limit else None,
             more=int(more[at]),
+            loinc=reporting.loinc.get(line.subject, ""),
             **_against(share, limit),
         )
         rows.append((line, row))
@@ -163,7 +165,7 @@ def _against(share: Estimate, limit: Sequence[float] | None) -> dict[str, Any]:
     return {"outside": "", "certain": False}
 
 
-def beside_of(kinds: Sequence[Kind], classes: Ints) -> list[tuple[str, Beside]]:
+def beside_of(kinds: Sequence[Kind], classes: Ints, loinc: dict[str, str]) -> list[tuple[str, Beside]]:
     """Return the classes that are no part of the 100 %, per 100 leukocytes, with their subjects.
 
     The limits are those of the share among them and the leukocytes together, turned into a ratio.
@@ -178,7 +180,8 @@ def beside_of(kinds: Sequence[Kind], classes: Ints) -> list[tuple[str, Beside]]:
             if total:
                 low, high = (float(each) for each in limits(count, count + total))
                 ratio = {"per_100": 100 * count / total, "low": 100 * low / (1 - low), "high": 100 * high / (1 - high)}
-            rows.append((str(kind.id), Beside(code=kind.code, name=kind.name, count=count, **ratio)))
+            own = loinc.get(str(kind.id), "")
+            rows.append((str(kind.id), Beside(code=kind.code, name=kind.name, count=count, loinc=own, **ratio)))
     return rows
 
 

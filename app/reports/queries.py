@@ -101,10 +101,8 @@ def _present(session: Session, report: Report, *, with_cells: bool) -> Content |
     end = window(sheet.classes, kinds, reporting.cells)
     classes, seen = sheet.classes[:end], sheet.seen[:end]
     corrected = correction(kinds, classes, seen, confusion_of(source.classifier))
-    rows = rows_of(
-        kinds, classes, corrected if isinstance(corrected, Shares) else None, reporting.ranges, reporting.within
-    )
-    beside = beside_of(kinds, classes)
+    rows = rows_of(kinds, classes, corrected if isinstance(corrected, Shares) else None, reporting)
+    beside = beside_of(kinds, classes, reporting.loinc)
     unclassified = int((classes == NONE).sum())
     others = sum(each.count for _subject, each in beside)
     leukocytes = end - unclassified - others

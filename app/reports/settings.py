@@ -14,6 +14,7 @@ from app.models import CellClass, Project, Reporting, User
 from app.models.audit import record
 from app.models.project import lock
 from app.projects.queries import classes
+from app.reports import loinc
 from app.reports.differential import Kind, lines_of
 from app.reports.forms import Range, ReportingForm, Rule
 
@@ -45,6 +46,7 @@ def _default(project: Project, known: Sequence[CellClass]) -> Reporting:
         left_out=[each.id for each in known if each.code in left_out],
         ranges={},
         rules=rules,
+        loinc={},
         cells=0,
         within=5.0,
         reject_below=0.5,
@@ -72,23 +74,34 @@ class Subject:
     level: int
     counted: bool
     total: bool
+    loinc: str  # that of the standard class, empty where LOINC has none
 
 
 def subjects_of(kinds: Sequence[Kind]) -> list[Subject]:
     """Return the classes in the order of the differential with their sums, then those that are no part of it."""
+    known = [kind.code for kind in kinds]
+
+    def standard(codes: Sequence[str]) -> str:
+        found = loinc.code_of(codes, known)
+        return found[0] if found else ""
+
     counted = [
         Subject(
             line.subject,
-            " + ".join(kinds[at].code for at in line.members),
-            kinds[line.members[0]].name if len(line.members) == 1 else "",
+            " + ".join(codes),
+            kinds[line.members[0]].name if len(codes) == 1 else "",
             line.level,
             counted=True,
-            total=len(line.members) > 1,
+            total=len(codes) > 1,
+            loinc=standard(codes),
         )
         for line in lines_of(kinds)
+        for codes in [[kinds[at].code for at in line.members]]
     ]
     beside = [
-        Subject(str(kind.id), kind.code, kind.name, 0, counted=False, total=False) for kind in kinds if not kind.counted
+        Subject(str(kind.id), kind.code, kind.name, 0, counted=False, total=False, loinc=standard([kind.code]))
+        for kind in kinds
+        if not kind.counted
     ]
     return counted + beside
 
@@ -104,6 +117,7 @@ def change(session: Session, project: Project, values: Mapping[str, Any], by: Us
         "left_out": [kind.id for kind in kinds if f"counted-{kind.id}" not in values],
         "ranges": _ranges(values, subjects),
         "rules": _rules(values, subjects),
+        "loinc": _loinc(values, subjects),
         "cells": int(form.cells),
         "within": form.within,
         "reject_below": form.reject_percent / 100,
@@ -138,6 +152,14 @@ def _ranges(values: Mapping[str, Any], subjects: Sequence[Subject]) -> dict[str,
     return found
 
 
+def _loinc(values: Mapping[str, Any], subjects: Sequence[Subject]) -> dict[str, str]:
+    given = {each.subject: str(values.get(f"loinc-{each.subject}", "")).strip() for each in subjects}
+    found = {subject: code for subject, code in given.items() if code}
+    if wrong := [subject for subject, code in found.items() if not loinc.is_code(code)]:
+        raise refusal({f"loinc-{each}": _("This is no code of LOINC: its check digit does not fit.") for each in wrong})
+    return found
+
+
 def _rules(values: Mapping[str, Any], subjects: Sequence[Subject]) -> list[dict[str, Any]]:
     known = {each.subject for each in subjects} | {"cells", "unclassified"}
     found: list[dict[str, Any]] = []
@@ -168,6 +190,7 @@ def _in_words(changes: dict[str, list[Any]], codes: Mapping[str, str]) -> dict[s
     words: dict[str, Callable[[Any], Any]] = {
         "left_out": lambda ids: [named(each) for each in ids],
         "ranges": lambda ranges: [f"{named(each)} {low:g} to {high:g} %" for each, (low, high) in ranges.items()],
+        "loinc": lambda codes: [f"{named(each)} {code}" for each, code in codes.items()],
         "rules": lambda rules: [
             f"{named(rule['subject'])} {rule['comparison']} {rule['threshold']:g}: {rule['text']}" for rule in rules
         ],

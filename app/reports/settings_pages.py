@@ -78,6 +78,7 @@ def _values(reporting: Reporting, kinds: Sequence[Kind]) -> dict[str, Any]:
     found |= {f"counted-{kind.id}": "1" for kind in kinds if kind.counted}
     for subject, (low, high) in reporting.ranges.items():
         found |= {f"low-{subject}": f"{low:g}", f"high-{subject}": f"{high:g}"}
+    found |= {f"loinc-{subject}": code for subject, code in reporting.loinc.items()}
     for at, rule in enumerate(reporting.rules):
         found |= {f"{name}-{at}": value for name, value in rule.items()}
         found |= {f"threshold-{at}": f"{rule['threshold']:g}", f"text-{at}": stored(rule["text"])}

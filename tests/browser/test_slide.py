@@ -46,6 +46,8 @@ def test_from_the_smear_to_the_printed_report(page: Page, maria: Browser, look: 
     text = " ".join(printed(page, tmp_path).split())
     for part in ("2026-0815", "NGS", "LYT", "EOS", "Maria", "A cell was read again", "Compared with the microscope"):
         assert part in text, part
+    page.goto(slide.partition("/slides")[0] + "/reporting")
+    look(page, "reporting")
 
 
 def new_slide(maria: Browser) -> str:

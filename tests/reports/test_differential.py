@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from app.models import Reporting
 from app.reports.correction import correct
 from app.reports.differential import (
     NONE,
@@ -20,6 +21,10 @@ from app.reports.intervals import cells_needed, limits
 CODES = ("NGS", "NGB", "LYT", "EBO")
 KINDS = [Kind(at, code, code, 1 if code == "NGB" else None, code != "EBO") for at, code in enumerate(CODES, 1)]
 LOW, HIGH = 0.025, 0.975
+
+
+def reporting(ranges: dict[str, tuple[float, float]]) -> Reporting:
+    return Reporting(ranges=ranges, within=5.0, loinc={})
 
 
 def classes(**counts: int) -> np.ndarray:
@@ -110,13 +115,13 @@ def test_the_first_hundred_leukocytes_are_counted_and_nothing_after() -> None:
 
 def test_classes_are_summed_under_their_parent_and_some_are_no_part_of_it() -> None:
     cells = classes(NGS=60, NGB=10, LYT=30, EBO=5, none=4)
-    rows = rows_of(KINDS, cells, None, {"1+": (45, 69), "3": (20, 45)}, 5)
+    rows = rows_of(KINDS, cells, None, reporting({"1+": (45, 69), "3": (20, 45)}))
     assert [(row.code, row.level, row.count, row.share) for _line, row in rows] == [
         ("NGS + NGB", 0, 70, 0.7), ("NGS", 1, 60, 0.6), ("NGB", 1, 10, 0.1), ("LYT", 0, 30, 0.3),
     ]  # fmt: skip
     total, *_rest, lymphocytes = (row for _line, row in rows)
     assert (total.outside, total.certain, lymphocytes.outside) == ("above", False, "")
-    [(_subject, erythroblasts)] = beside_of(KINDS, cells)
+    [(_subject, erythroblasts)] = beside_of(KINDS, cells, {})
     assert (erythroblasts.code, erythroblasts.count, erythroblasts.per_100) == ("EBO", 5, 5)
     assert erythroblasts.low is not None
     assert erythroblasts.low < 5 < (erythroblasts.high or 0)
@@ -125,7 +130,7 @@ def test_classes_are_summed_under_their_parent_and_some_are_no_part_of_it() -> N
 def test_a_flag_says_whether_it_is_sure() -> None:
     def flags(**counts: int) -> list[tuple[str, bool]]:
         cells = classes(**counts)
-        rows, beside = rows_of(KINDS, cells, None, {}, 5), beside_of(KINDS, cells)
+        rows, beside = rows_of(KINDS, cells, None, reporting({})), beside_of(KINDS, cells, {})
         leukocytes = sum(count for code, count in counts.items() if code not in ("EBO", "none"))
         rules = [
             {"subject": "2", "comparison": ">=", "threshold": 5, "text": "Left shift"},

@@ -11,7 +11,7 @@ import pytest
 from fhir.resources.R4B.bundle import Bundle
 
 from app.models import User
-from app.reports.outputs import loinc
+from app.reports import loinc
 from tests import factories
 from tests.reports.conftest import Lab
 

@@ -2,8 +2,10 @@
 
 from typing import Any
 
+import pytest
 from fastapi.testclient import TestClient
 
+from app.reports import loinc
 from tests import factories
 from tests.browsing import error_of
 from tests.reports.conftest import Lab, SignIn
@@ -68,6 +70,39 @@ def test_a_differential_of_so_many_cells(lab: Lab, sign_in: SignIn) -> None:
     assert counted == sorted(counted, reverse=True)
     assert sum(cell["counted"] and cell["class"] is not None for cell in cells) == 100
     assert lab.content["counted"]["beyond"] == counted.count(False)
+
+
+def test_a_lab_gives_its_classes_codes_of_loinc(lab: Lab, sign_in: SignIn) -> None:
+    sign_in(factories.make_user("manager"))
+    page = lab.client.get(f"/projects/{lab.project.id}/reporting").text
+    assert 'placeholder="26511-6"' in page
+    classes = ids(lab)
+    wrong = save(lab, **{"loinc-{NGS}": "26511-7", "loinc-{ERY}": "789-8"})
+    assert wrong.status_code == 422
+    assert error_of(wrong, f"loinc-{classes['NGS']}") == "This is no code of LOINC: its check digit does not fit."
+    assert 'value="789-8"' in wrong.text
+    assert save(lab, **{"loinc-{ERY}": " 789-8 ", "counted-{ERY}": ""}).status_code == 303
+    assert [row["loinc"] for row in lab.content["rows"]] == ["", ""]
+    assert [row["loinc"] for row in lab.content["beside"]] == ["789-8"]
+    bundle = lab.rest.get(f"/slides/{lab.slide.id}/report/fhir").json()
+    codes = {each["code"]["coding"][-1]["code"]: each["code"]["coding"] for each in coded(bundle)}
+    assert codes["ERY"][0] == {"system": "http://loinc.org", "code": "789-8"}
+    assert codes["NGS"][0]["code"] == "26511-6"
+    assert "ERY 789-8" in lab.client.get(f"/projects/{lab.project.id}/audit").text
+
+
+def coded(bundle: Any) -> list[Any]:
+    resources = (entry["resource"] for entry in bundle["entry"])
+    return [each for each in resources if each["resourceType"] == "Observation"]
+
+
+@pytest.mark.parametrize(
+    "code", [*(code for code, _name in loinc.CODES.values()), loinc.PANEL[0], loinc.NEUTROPHILS[0]]
+)
+def test_the_check_digit_of_each_standard_code_fits_and_no_other_does(code: str) -> None:
+    number, _dash, digit = code.partition("-")
+    assert [each for each in range(10) if loinc.is_code(f"{number}-{each}")] == [int(digit)]
+    assert not loinc.is_code(number)
 
 
 def test_what_cannot_be_is_said_beside_its_field(lab: Lab, sign_in: SignIn) -> None:

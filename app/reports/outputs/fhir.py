@@ -1,16 +1,16 @@
 """A report as FHIR R4: a Bundle of a DiagnosticReport, an Observation for each class, and the specimen.
 
 There is no Patient: Fiftycells knows accessions only, and whoever reads the bundle links the specimen to its patient.
-Each class has its local code and, for the standard classes of blood, that of LOINC.
+Each class has its local code and that of LOINC which the project gives it, or a standard class of blood has.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Final
 from uuid import NAMESPACE_URL, uuid5
 
 from app.config import get_settings
+from app.reports import loinc
 from app.reports.content import Beside, Row
-from app.reports.outputs import loinc
 from app.reports.outputs.printed import Printed
 
 MEDIA_TYPE: Final = "application/fhir+json"
@@ -111,7 +111,7 @@ def _known(report: Printed) -> set[str]:
 def _observations(report: Printed, specimen: str) -> Iterator[tuple[str, dict[str, Any]]]:
     known = _known(report)
     for row in report.content.rows:
-        found = _observation(report, specimen, row, loinc.code_of(row.members, known))
+        found = _observation(report, specimen, row, row.members, known)
         found["valueQuantity"] = _quantity(100 * row.share, "%")
         found["component"] = [_count(row.count), _interval(100 * row.low, 100 * row.high, "%")]
         if row.range:
@@ -120,7 +120,7 @@ def _observations(report: Printed, specimen: str) -> Iterator[tuple[str, dict[st
             found["interpretation"] = [_interpretation(row.outside)]
         yield _address(report, row.code), found
     for each in report.content.beside:
-        found = _observation(report, specimen, each, loinc.code_of([each.code], known))
+        found = _observation(report, specimen, each, [each.code], known)
         found["component"] = [_count(each.count)]
         if each.per_100 is not None and each.low is not None and each.high is not None:
             found["valueQuantity"] = _quantity(each.per_100, "/100{WBCs}")
@@ -128,10 +128,16 @@ def _observations(report: Printed, specimen: str) -> Iterator[tuple[str, dict[st
         yield _address(report, each.code), found
 
 
-def _observation(report: Printed, specimen: str, about: Row | Beside, code: tuple[str, str] | None) -> dict[str, Any]:
+def _observation(
+    report: Printed, specimen: str, about: Row | Beside, members: Sequence[str], known: Collection[str]
+) -> dict[str, Any]:
     made = report.content.made
     local = {"system": f"{_system()}/classes", "code": about.code, "display": about.name}
-    standard = [{"system": LOINC, "code": code[0], "display": code[1]}] if code else []
+    if about.loinc:
+        standard = [{"system": LOINC, "code": about.loinc}]  # its name in LOINC is the lab's to know
+    else:
+        code = loinc.code_of(members, known)
+        standard = [{"system": LOINC, "code": code[0], "display": code[1]}] if code else []
     return {
         "resourceType": "Observation",
         "status": STATUS[report.status],

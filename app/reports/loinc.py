@@ -5,6 +5,7 @@ people and a classifier count together; and 19048-8 for erythroblasts. LOINC is 
 and available at no cost under the licence at http://loinc.org/license.
 """
 
+import re
 from collections.abc import Collection, Sequence
 from typing import Final
 
@@ -29,7 +30,16 @@ CODES: Final = {
     "KSC": ("34992-8", "Smudge cells/100 leukocytes in Blood"),
     "EBO": ("19048-8", "Nucleated erythrocytes/100 leukocytes in Blood"),
 }
+FORM: Final = re.compile(r"\d{1,7}-\d")
 OF_MARROW: Final = "PEB"  # a set of classes that tells proerythroblasts apart is one of marrow: no code of blood fits
+
+
+def is_code(text: str) -> bool:
+    """Say whether a text has the form of a code, check digit (mod 10, LOINC Users' Guide, appendix C) included."""
+    if not FORM.fullmatch(text):
+        return False
+    doubled = [int(digit) * (2 - place % 2) for place, digit in enumerate(text[-3::-1])]
+    return (sum(each // 10 + each % 10 for each in doubled) + int(text[-1])) % 10 == 0
 
 
 def code_of(members: Sequence[str], known: Collection[str]) -> tuple[str, str] | None:
