@@ -25,9 +25,7 @@ def test_from_the_smear_to_the_printed_report(page: Page, maria: Browser, look: 
     smear.write_bytes(field_of(COLUMNS, 1))
     slide = new_slide(maria)
     page.goto(slide)
-    page.get_by_label("fields of the smear").check()
-    page.locator("#choose-files").set_input_files(smear)
-    expect(page.locator(".upload")).to_contain_text("Done", timeout=SECONDS * 1000)
+    send(page, smear)
     page.get_by_role("link", name="smear.png").click()
     remove_platelets(page)
     move_a_box(page)
@@ -48,6 +46,12 @@ def test_from_the_smear_to_the_printed_report(page: Page, maria: Browser, look: 
         assert part in text, part
     page.goto(slide.partition("/slides")[0] + "/reporting")
     look(page, "reporting")
+
+
+def send(page: Page, field: Path) -> None:
+    page.get_by_label("fields of the smear").check()
+    page.locator("#choose-files").set_input_files(field)
+    expect(page.locator(".upload")).to_contain_text("Done", timeout=SECONDS * 1000)
 
 
 def new_slide(maria: Browser) -> str:
