@@ -4,7 +4,8 @@ The old lab's cells come from one scanner with 50 labels of each class, the new 
 are set aside for validation and labelled; then the others are labelled, 5, 10, 25, 50 of each class or as many as there
 are, and after each step candidates are compared on the validation cells. A seed is a project of its own with other
 labels and other validation cells. In the first `--trained` seeds the encoder is trained further on the new lab's cells
-at the end, where there are enough of them, and compared as well. Generated scanners come first; then, with
+at the end, where there are enough of them, and compared as well. Generated scanners come first, A as the old one and C,
+of whose kind the encoder has seen no cell, as the new one; then, with
 FIFTYCELLS_DATA, Acevedo's training part as the old lab and the 128 cells of BCISC as the new one. The last line is the
 JSON of the last pair.
 """
@@ -179,7 +180,7 @@ def _first(count: int, cells: Sequence[tuple[T, str]]) -> dict[T, str]:
 def pairs() -> Iterator[Pair]:
     """Return the labs there are."""
     weights = dict.fromkeys(CLASSES, 1.0)
-    old, new = ({name: (jpeg, code) for name, code, jpeg in demo_cells(800, each, 1, weights)} for each in "AB")
+    old, new = ({name: (jpeg, code) for name, code, jpeg in demo_cells(800, each, 1, weights)} for each in "AC")
     yield Pair("generated scanners", old, new, 200)
     if "FIFTYCELLS_DATA" in os.environ:
         _name, found = default_cells(Path())

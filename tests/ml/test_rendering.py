@@ -106,8 +106,8 @@ def test_demo_follows_the_weights_and_refuses_impossible_ones():
     for weights, message in [({"XYZ": 1}, "Unknown class 'XYZ'"), ({"NGS": -1}, "0 or more"), ({}, "more than 0")]:
         with pytest.raises(ValueError, match=message):
             next(demo_cells(1, "A", 1, weights))
-    with pytest.raises(ValueError, match="Unknown scanner 'C': choose one of A, B"):
-        render_cell("NGS", "C", 0)
+    with pytest.raises(ValueError, match="Unknown scanner 'D': choose one of A, B, C"):
+        render_cell("NGS", "D", 0)
     with pytest.raises(ValueError, match="seed must be 0 or more"):
         render_cell("NGS", "A", -1)
 

@@ -82,6 +82,15 @@ SCANNERS = {
         noise=4.0,
         jpeg_quality=82,
     ),
+    "C": Scanner(
+        side=260,
+        px_per_um=5.8,
+        background=(226, 234, 226),
+        stains=((1.05, 1.50, 0.50), (0.60, 0.36, 0.14), (0.12, 0.56, 0.48), (0.09, 0.27, 0.22)),
+        sharpness=(0.5, 0.65),
+        noise=5.0,
+        jpeg_quality=75,
+    ),
 }
 
 
@@ -206,7 +215,7 @@ def _expose(rng: Random, device: Scanner, stains: Field) -> Pixels:
 def main(
     out: Annotated[Path, typer.Option(help="Folder for the images; made if missing.")],
     per_class: Annotated[int, typer.Option(help="Cells of each class.", min=1)] = 50,
-    scanner: Annotated[str, typer.Option(help="Scanner profile: A or B.")] = "A",
+    scanner: Annotated[str, typer.Option(help="Scanner profile: A, B or C.")] = "A",
     seed: Annotated[int, typer.Option(help="The same seed gives the same files.", min=0)] = 0,
     labels: Annotated[
         Path | None, typer.Option(help="CSV of path,label (paths relative to OUT); OUT/labels.csv if not given.")
