@@ -51,7 +51,7 @@ def _squared(matrix: Matrix, vector: npt.NDArray[np.float32]) -> Distances:
 
     def compare(start: int) -> None:
         rows = slice(start, start + CHUNK)
-        away = _widened(matrix.vectors[rows])
+        away = widened(matrix.vectors[rows])
         away -= vector
         np.einsum("nd,nd->n", away, away, out=found[rows])
 
@@ -60,7 +60,7 @@ def _squared(matrix: Matrix, vector: npt.NDArray[np.float32]) -> Distances:
     return found
 
 
-def _widened(values: npt.NDArray[np.float16]) -> Distances:
+def widened(values: npt.NDArray[np.float16]) -> Distances:
     """Return finite halves as floats; numpy converts one at a time where this takes whole registers.
 
     A half is sign, 5 bits of exponent, 10 of fraction; a float is sign, 8 bits, 23. Shifted by the 13 bits more of

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 
+import numpy as np
 from fastapi.testclient import TestClient
 
+from app.predictions.similar import widened
 from tests import factories
 from tests.pages import grid_of
 
@@ -40,3 +42,10 @@ def test_the_nearest_come_first_with_filters_kept_and_every_refusal_says_why(
     refused = client.get(f"/projects/{project.id}/cells?order=similar&similar={foreign[0]}")
     assert refused.status_code == 404
     assert f"this project has no cell {foreign[0]}" in refused.text
+
+
+def test_every_finite_half_is_widened_to_the_same_number() -> None:
+    halves = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    finite = halves[np.isfinite(halves)]
+    assert len(finite) == 2 * 31 * 1024
+    assert np.array_equal(widened(finite).view(np.uint32), finite.astype(np.float32).view(np.uint32))
