@@ -45,14 +45,17 @@ class Language:
 
     @cached_property
     def patterns(self) -> list[tuple[re.Pattern[str], str]]:
-        """What the texts of workers look like with values in them, and how this language says them."""
-        return [
-            (re.compile(VALUE.sub(r"(?P<\1>.+)", re.escape(str(message.id)))), str(message.string))
+        """What the texts of workers look like with values in them, and how this language says them; first those of most
+        words, for a few words and a value fit many texts."""
+        found = [
+            (str(message.id), str(message.string))
             for message in self.catalog
             if message.string
             and "%(" in message.id
             and any(place.startswith(STORING) for place, _line in message.locations)
         ]
+        found.sort(key=lambda pair: len(VALUE.sub("", re.escape(pair[0]))), reverse=True)
+        return [(re.compile(VALUE.sub(r"(?P<\1>.+)", re.escape(text))), translated) for text, translated in found]
 
     @property
     def name(self) -> str:
@@ -148,10 +151,13 @@ def stored(text: str) -> str:
 
 
 def _stored_line(line: str) -> str:
+    whole = language().texts.gettext(line)
+    if whole != line:
+        return whole
     for pattern, translated in language().patterns:
         if found := pattern.fullmatch(line):
             return translated % found.groupdict()
-    return language().texts.gettext(line)
+    return line
 
 
 def number(value: float, digits: int = 0) -> str:

@@ -10,10 +10,14 @@ from pathlib import Path
 import pytest
 from babel.messages.catalog import Catalog, Message
 from babel.messages.pofile import read_po
+from fastapi import Request
 from fastapi.testclient import TestClient
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse
+from starlette.routing import Route
 
 from app.db import now
-from app.language import LOCALES, STORING, asked_for, languages
+from app.language import LOCALES, STORING, ReaderLanguage, asked_for, languages, stored
 from app.models import User
 from tests.browsing import submit
 from tests.factories import make_project, make_user
@@ -182,3 +186,29 @@ def test_days_are_written_as_their_reader_does(sign_in: SignIn) -> None:
     assert f"to {today.isoformat()}" in client.get(f"/projects/{project.id}/team").text
     client.headers["Accept-Language"] = "de"
     assert f"bis {today:%d.%m.%Y}" in client.get(f"/projects/{project.id}/team").text
+
+
+def test_a_stored_text_is_told_by_its_own_translation_and_no_other(german: Catalog) -> None:
+    """`Fewer than 100 cells` is no "%(cells)s cells"."""
+    wanted = {}
+    for message in german:
+        stores = any(place.startswith(STORING) for place, _line in message.locations)
+        plain = isinstance(message.id, str) and message.id and "\n" not in message.id
+        if plain and ("%" not in message.id or (stores and "%(" in message.id)):
+            values = dict.fromkeys(re.findall(r"%\((\w+)\)s", message.id), "7")
+            wanted[message.id % values if values else message.id] = (
+                message.string % values if values else message.string
+            )
+    assert "Fewer than 100 cells" in wanted
+    texts = list(wanted)
+    found = dict(zip(texts, in_german(texts), strict=True))
+    assert {text: told for text, told in found.items() if told != wanted[text]} == {}
+
+
+def in_german(texts: list[str]) -> list[str]:
+    async def tell(request: Request) -> JSONResponse:
+        return JSONResponse([stored(text) for text in await request.json()])
+
+    client = TestClient(ReaderLanguage(Starlette(routes=[Route("/", tell, methods=["POST"])])))
+    answer = client.post("/", json=texts, headers={"Accept-Language": "de"})
+    return answer.json()  # type: ignore[no-any-return]
