@@ -1,12 +1,13 @@
 """Opens received files that are slides: in one file, or of many files packed into a ZIP, as MIRAX and DICOM have them.
 
-Of a ZIP only folders and names of our own reach the disk beside cleaned ones of its author, in a folder that is gone
-afterwards.
+The members are unpacked by their names, by which OpenSlide finds them, below a folder that is gone afterwards; a ZIP
+with a name that leads out of it is refused.
 """
 
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -55,17 +56,13 @@ def _is_packed(archive: ZipFile) -> bool:
     if any(info.orig_filename.lower().endswith((*ENTRIES, ".dcm")) for info in files):
         return True
     try:
-        return bool(files) and _is_dicom(_head(archive, files[0]))
+        return bool(files) and _is_dicom(next(archives.pieces(archive, files[0]), b""))
     except Refused:
         return False
 
 
 def _files(archive: ZipFile) -> list[ZipInfo]:
     return [info for info in archive.infolist() if not archives.is_passed_over(info)]
-
-
-def _head(archive: ZipFile, info: ZipInfo) -> bytes:
-    return next(archives.pieces(archive, info), b"")[: PREAMBLE + 4]
 
 
 @contextmanager
@@ -95,7 +92,9 @@ def _unpacked(archive: ZipFile, size: int, folder: Path, progress: Progress) -> 
     entries, dicom = [], []
     for number, info in enumerate(files):
         path = folder / _place(info)
-        if _is_dicom(_head(archive, info)):
+        content = archives.pieces(archive, info)
+        first = next(content, b"")
+        if _is_dicom(first):
             path = folder / f"dicom-{number}"  # OpenSlide looks for the others of a series beside the first
             dicom.append(path)
         elif path.name.lower().endswith(ENTRIES):
@@ -103,7 +102,7 @@ def _unpacked(archive: ZipFile, size: int, folder: Path, progress: Progress) -> 
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("xb") as file:
-                for piece in archives.pieces(archive, info):
+                for piece in chain([first], content):
                     file.write(piece)
                     done += len(piece)
                     progress(done, total)
