@@ -103,10 +103,10 @@ async function load() {
     const { cells: found } = await getJson(`/fields/${field}/cells`);
     pending = pending.filter(({ box: wanted }) => !found.some(({ box }) => String(box) === String(wanted)));
     cells = found.filter(({ cell_id: id }) => !pending.some(({ instead }) => instead === id));
+    if (!current()) chosen = 0;
+    show();
     const made = awaited && cells.find(({ box }) => String(box) === awaited);
     if (made) choose(made.cell_id);
-    else if (!current()) choose(0);
-    else show();
   } catch (error) {
     toast(error.message, { kind: "error" });
   }
@@ -174,8 +174,8 @@ async function cut(wanted, instead) {
   const waits = { job: 0, box: wanted.box, instead };
   pending.push(waits);
   cells = cells.filter(({ cell_id: id }) => id !== instead);
-  if (chosen === instead) choose(0);
-  else show();
+  if (!current()) chosen = 0;
+  show();
   try {
     ({ job_id: waits.job } = await postJson(`/fields/${field}/boxes`, wanted));
   } catch (error) {
