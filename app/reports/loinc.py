@@ -30,7 +30,7 @@ CODES: Final = {
     "KSC": ("34992-8", "Smudge cells/100 leukocytes in Blood"),
     "EBO": ("19048-8", "Nucleated erythrocytes/100 leukocytes in Blood"),
 }
-FORM: Final = re.compile(r"\d{1,7}-\d")
+FORM: Final = re.compile(r"[0-9]{1,7}-[0-9]")
 OF_MARROW: Final = "PEB"  # a set of classes that tells proerythroblasts apart is one of marrow: no code of blood fits
 
 

@@ -88,15 +88,14 @@ def subjects_of(kinds: Sequence[Kind]) -> list[Subject]:
     counted = [
         Subject(
             line.subject,
-            " + ".join(codes),
-            kinds[line.members[0]].name if len(codes) == 1 else "",
+            " + ".join(known[at] for at in line.members),
+            kinds[line.members[0]].name if len(line.members) == 1 else "",
             line.level,
             counted=True,
-            total=len(codes) > 1,
-            loinc=standard(codes),
+            total=len(line.members) > 1,
+            loinc=standard([known[at] for at in line.members]),
         )
         for line in lines_of(kinds)
-        for codes in [[kinds[at].code for at in line.members]]
     ]
     beside = [
         Subject(str(kind.id), kind.code, kind.name, 0, counted=False, total=False, loinc=standard([kind.code]))
