@@ -48,14 +48,14 @@ class Language:
         """What the texts of workers look like with values in them, and how this language says them; first those of most
         words, for a few words and a value fit many texts."""
         found = [
-            (str(message.id), str(message.string))
+            (re.escape(str(message.id)), str(message.string))
             for message in self.catalog
             if message.string
             and "%(" in message.id
             and any(place.startswith(STORING) for place, _line in message.locations)
         ]
-        found.sort(key=lambda pair: len(VALUE.sub("", re.escape(pair[0]))), reverse=True)
-        return [(re.compile(VALUE.sub(r"(?P<\1>.+)", re.escape(text))), translated) for text, translated in found]
+        found.sort(key=lambda pair: len(VALUE.sub("", pair[0])), reverse=True)
+        return [(re.compile(VALUE.sub(r"(?P<\1>.+)", text)), translated) for text, translated in found]
 
     @property
     def name(self) -> str:
