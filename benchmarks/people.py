@@ -93,10 +93,10 @@ def work_together(people: Sequence[Browser], generated: Generated, seconds: floa
     Their tabs are a process of their own: what tabs do with a page must not delay the clock of a label.
     """
     crowd, over = Crowd(), threading.Event()
-    here, there = get_context("spawn").Pipe()
-    tabs = get_context("spawn").Process(
-        target=_tabs, args=(there, str(people[0].base_url), _cookies(people), generated.project)
-    )
+    processes = get_context("spawn")
+    here, there = processes.Pipe()
+    cookies = [dict(person.cookies) for person in people]
+    tabs = processes.Process(target=_tabs, args=(there, str(people[0].base_url), cookies, generated.project))
     tabs.start()
     here.recv()  # they listen
     threads = [
@@ -117,10 +117,6 @@ def work_together(people: Sequence[Browser], generated: Generated, seconds: floa
     crowd.pages = here.recv()
     tabs.join()
     return crowd
-
-
-def _cookies(people: Sequence[Browser]) -> list[dict[str, str]]:
-    return [dict(person.cookies) for person in people]
 
 
 def _tabs(pipe: Connection, url: str, cookies: Sequence[dict[str, str]], project: int) -> None:

@@ -4,10 +4,9 @@ The old lab's cells come from one scanner with 50 labels of each class, the new 
 are set aside for validation and labelled; then the others are labelled, 5, 10, 25, 50 of each class or as many as there
 are, and after each step candidates are compared on the validation cells. A seed is a project of its own with other
 labels and other validation cells. In the first `--trained` seeds the encoder is trained further on the new lab's cells
-at the end, where there are enough of them, and compared as well. Generated scanners come first, A as the old one and C,
-of whose kind the encoder has seen no cell, as the new one; then, with
-FIFTYCELLS_DATA, Acevedo's training part as the old lab and the 128 cells of BCISC as the new one. The last line is the
-JSON of the last pair.
+at the end, where there are enough of them, and compared as well. Generated scanners come first, A as the old one and C
+as the new one; then, with FIFTYCELLS_DATA, Acevedo's training part as the old lab and the 128 cells of BCISC as the
+new one. The last line is the JSON of the last pair.
 """
 
 import json
