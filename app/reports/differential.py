@@ -95,6 +95,8 @@ def correction(kinds: Sequence[Kind], classes: Ints, seen: Mask, confusion: Conf
         return N_("No label of %(codes)s could be held out to see with what it is confused.") % {
             "codes": ", ".join(empty)
         }
+    if not (classes != NONE).any():
+        return N_("No cell is classified: nothing is there to correct.")
     guessed = (classes != NONE) & ~seen
     if not guessed.any():
         return N_("People have seen all counted cells: nothing is left to correct.")

@@ -96,6 +96,8 @@ def test_what_people_saw_is_not_corrected() -> None:
     confusion = Confusion(("NGS", "LYT"), ((40, 10), (5, 45)))
     reason = "People have seen all counted cells: nothing is left to correct."
     assert correction(KINDS, cells, np.ones(40, bool), confusion) == reason
+    nobody = correction(KINDS, classes(none=4), np.zeros(4, bool), confusion)
+    assert nobody == "No cell is classified: nothing is there to correct."
     half = correction(KINDS, cells, np.arange(40) < 20, confusion)
     assert not isinstance(half, str)
     assert half.cells.sum() == pytest.approx(40)

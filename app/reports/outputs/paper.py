@@ -11,7 +11,7 @@ from typing import Final
 from fpdf import FPDF, FontFace
 from fpdf.enums import TableBordersLayout
 
-from app.language import _, decimal, number, stored
+from app.language import _, decimal, ngettext, number, stored
 from app.reports.content import CellLine, Row
 from app.reports.outputs.printed import WORDS, Printed
 from app.storage import get_storage
@@ -83,7 +83,7 @@ def _head(page: Page, report: Printed) -> None:
         (_("Scanner"), header.scanner),
         (_("Received"), moment(header.received_at)),
         (_("Version"), str(header.version) + (f" ({header.reason})" if header.reason else "")),
-        (_("Counted"), _("%(cells)s cells", cells=number(report.content.counted.leukocytes))),
+        (_("Counted"), ngettext("%(num)s cell", "%(num)s cells", report.content.counted.leukocytes)),
     ]
     page.set_font("DejaVu", "", 8)
     width = page.epw / 2
@@ -168,7 +168,7 @@ def _remarks(page: Page, report: Printed) -> None:
             _("%(cells)s cells are unclassified and in no percentage.", cells=number(content.counted.unclassified))
         )
     if content.header.despite:
-        what = " ".join(stored(each) for each in content.header.despite)
+        what = " ".join(stored(each).rstrip(".") + "." for each in content.header.despite)
         reason = content.header.despite_reason
         page.text_line(_("Signed although: %(what)s Reason: %(reason)s", what=what, reason=reason))
     if content.counted.more:
