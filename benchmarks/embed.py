@@ -88,7 +88,7 @@ def rate(work: Callable[[], object], count: int) -> float:
 def main() -> None:
     """Measure in turns, so that a slow moment of the machine hits all three; print the medians."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=int, default=320, help="images per round")
+    parser.add_argument("--images", type=int, default=640, help="images per round")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--encoder", type=Path, default=bundled_encoder_path())
     arguments = parser.parse_args()

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 from workers.ml.embedding import embed
 from workers.ml.encoders import (
@@ -20,6 +21,7 @@ from workers.ml.encoders import (
     load_encoder,
     save_encoder,
 )
+from workers.ml.engines import frozen
 from workers.ml.images import to_jpeg
 from workers.ml.spec import EncoderSpec
 
@@ -167,7 +169,7 @@ def test_embedding_nothing_or_only_bad_images(encoder):
 
 def test_the_average_of_views_does_not_change_when_the_image_is_mirrored(saved, encoder):
     mirrored = replace(encoder, spec=replace(SPEC, views=("r0", "r0f")))
-    batch = torch.rand(2, 1, 3, 32, 32)
+    batch = torch.randint(0, 256, (2, 1, 3, 32, 32), dtype=torch.uint8)
     torch.testing.assert_close(mirrored.features(batch), mirrored.features(batch.flip(4)), atol=1e-4, rtol=1e-3)
 
 
@@ -206,6 +208,23 @@ def test_the_fast_engine_computes_what_the_network_does(encoder):
     # Where the processor has bfloat16, that is its precision.
     assert float(torch.cosine_similarity(found, expected).min()) > 0.999
     assert float((found - expected).norm() / expected.norm()) < 0.02
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_bundled_encoder_is_frozen_in_every_precision(dtype):
+    encoder = load_encoder(bundled_encoder_path(), "cpu")
+    network = encoder.network.to(dtype)
+    assert frozen(network, encoder.spec.size, dtype) is not network
+
+
+def test_a_network_that_was_traced_wrongly_is_not_frozen():
+    class Traced(nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return images.mean((2, 3)) * int(images.shape[0]) if wrong else images.mean((2, 3))
+
+    for wrong in (True, False):
+        network = Traced().eval()
+        assert (frozen(network, 8, torch.float32) is network) is wrong
 
 
 def test_batches_computed_side_by_side_do_not_mix(encoder):

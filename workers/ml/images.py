@@ -106,8 +106,14 @@ def white_gains(pixels: Pixels, percentile: float) -> npt.NDArray[np.float32]:
 
 def white_balanced(pixels: Pixels, percentile: float) -> Pixels:
     """Balance the white of (h, w, 3), see `white_gains`."""
-    balanced = pixels * white_gains(pixels, percentile) + np.float32(0.5)
-    return np.clip(balanced, 0, 255, out=balanced).astype(np.uint8)
+    return multiplied(pixels, white_gains(pixels, percentile))
+
+
+def multiplied(pixels: Pixels, gains: npt.NDArray[np.float32]) -> Pixels:
+    """Multiply pixels of any shape by the gains, which broadcast to them, rounded and clipped."""
+    product = pixels * gains
+    product += np.float32(0.5)
+    return np.clip(product, 0, 255, out=product).astype(np.uint8)
 
 
 def to_jpeg(pixels: Pixels) -> bytes:
