@@ -1,9 +1,10 @@
 """The web application. Wiring only; nothing is decided here."""
 
+import ctypes
 import gc
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
@@ -113,6 +114,8 @@ APIS = (
 SWITCH_SECONDS = 0.0001
 # Drawing pages, Python would by default look for garbage in all that the server holds every second or two, for 50 ms.
 COLLECT = (20_000, 10, 50)
+# By default glibc keeps memory apart for each of forty threads, and what one has freed is of no use to the others.
+M_ARENA_MAX, ARENAS = -8, 2
 
 
 @asynccontextmanager
@@ -122,6 +125,8 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
     languages()  # a file that cannot be read is found now, not by the first visitor
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.set_threshold(*COLLECT)
+    with suppress(AttributeError):  # other C libraries have no arenas
+        ctypes.CDLL(None).mallopt(M_ARENA_MAX, ARENAS)
     connect(settings.resolved_database_url)
     supervisor = Supervisor() if settings.embedded_worker and not settings.broker_url else None
     if supervisor:

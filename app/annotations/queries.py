@@ -19,15 +19,19 @@ EXPORT_HEADER = (
 )  # fmt: skip
 
 
+def with_annotation(*columns: Any) -> Select[*tuple[Any, ...]]:
+    """Select cells with their present annotation: id, code, source, by, and other columns; None without a label."""
+    return (
+        select(Cell.id, CellClass.code, Annotation.source, User.name.label("by"), *columns)
+        .outerjoin(Annotation, Annotation.id == Cell.annotation_id)
+        .outerjoin(CellClass, CellClass.id == Cell.class_id)
+        .outerjoin(User, User.id == Annotation.user_id)
+    )
+
+
 def current(session: Session, cell_ids: Sequence[int]) -> dict[int, Any]:
     """Return the present annotation of each labelled cell: cell id -> row with code, source, by."""
-    query = (
-        select(Cell.id, CellClass.code, Annotation.source, User.name.label("by"))
-        .join(Annotation, Annotation.id == Cell.annotation_id)
-        .join(CellClass, CellClass.id == Cell.class_id)
-        .outerjoin(User, User.id == Annotation.user_id)
-        .where(Cell.id.in_(cell_ids))
-    )
+    query = with_annotation().where(Cell.id.in_(cell_ids), Cell.class_id.is_not(None))
     return {row.id: row for row in session.execute(query)}
 
 

@@ -5,13 +5,13 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import exists, select
+from sqlalchemy import Row, exists, select
 from sqlalchemy.orm import Session
 
 from app import job_queries
 from app.accounts.access import REVIEWERS
 from app.annotations import sight
-from app.annotations.queries import current, disputed, second_readings
+from app.annotations.queries import disputed, second_readings, with_annotation
 from app.annotations.service import shown_source
 from app.cells.index import Columns
 from app.language import _, number
@@ -70,23 +70,22 @@ def tiles(
         places = page.columns.places(cell_ids)
         rows = places[places >= 0]
     ids = page.columns.cell_ids[rows].tolist()
-    query = select(Cell.id, Cell.name, Cell.field_id, Slide.accession).join(Slide).where(Cell.id.in_(ids))
-    facts = {row.id: row for row in session.execute(query)}
+    query = with_annotation(Cell.name, Cell.field_id, Slide.accession).join(Slide, Slide.id == Cell.slide_id)
+    facts = {row.id: row for row in session.execute(query.where(Cell.id.in_(ids)))}
     # The columns may know of cells that came after the state of the database this request reads.
     described = [item for item in describe(page, rows) if item["cell_id"] in facts]
-    annotations = current(session, ids)
     reasons = page.batch.reasons if page.batch else {}
     far = _distances(page, rows)
     waiting = _states(session, [item["cell_id"] for item in described if not item["predicted"]])
     for item in described:
-        label = annotations.get(item["cell_id"])
+        cell = facts[item["cell_id"]]
         item |= {
-            "class_code": label.code if label else "",
-            "class_source": shown_source(label.source) if label else "",
-            "by": (label.by or "") if label else "",
-            "name": facts[item["cell_id"]].name,
-            "slide": facts[item["cell_id"]].accession,
-            "field": f"/cells/{item['cell_id']}/field" if facts[item["cell_id"]].field_id else "",
+            "class_code": cell.code or "",
+            "class_source": shown_source(cell.source) if cell.code else "",
+            "by": (cell.by or "") if cell.code else "",
+            "name": cell.name,
+            "slide": cell.accession,
+            "field": f"/cells/{cell.id}/field" if cell.field_id else "",
             "why": reasons.get(str(item["cell_id"]), "") or far.get(item["cell_id"], ""),
             "state": waiting.get(item["cell_id"], "ready"),
         }
@@ -157,10 +156,10 @@ def _states(session: Session, cell_ids: Sequence[int]) -> dict[int, str]:
     return states
 
 
-def slides(session: Session, project_id: int) -> Sequence[Slide]:
-    """Return the newest slides of a project."""
-    mine = Slide.project_id == project_id
-    return session.scalars(select(Slide).where(mine).order_by(Slide.id.desc()).limit(MOST_SLIDES)).all()
+def slides(session: Session, project_id: int) -> Sequence[Row[int, str]]:
+    """Return id and accession of the newest slides of a project."""
+    query = select(Slide.id, Slide.accession).where(Slide.project_id == project_id)
+    return session.execute(query.order_by(Slide.id.desc()).limit(MOST_SLIDES)).all()
 
 
 def is_new(session: Session, scanner_id: int | Literal[""]) -> bool:
