@@ -17,6 +17,7 @@ from app.forms import LARGEST_ID, Id, PathId
 from app.language import _
 from app.maps import service
 from app.maps.queries import map_of, open_job
+from app.predictions import keys
 from app.predictions.batches import where
 from app.projects import queries
 from app.projects.access import ViewableProject
@@ -33,7 +34,7 @@ class CaughtForm(BaseModel):
 
 
 @router.get("/projects/{project_id}/map")
-def page(request: Request, project: ViewableProject, session: SessionDep) -> HTMLResponse:
+def page(request: Request, project: ViewableProject, user: CurrentUser, session: SessionDep) -> HTMLResponse:
     """Show the map, or what is missing for one."""
     last_event = events.newest(session)  # before all else: what comes later is sent to the page
     found = map_of(session, project)
@@ -53,6 +54,7 @@ def page(request: Request, project: ViewableProject, session: SessionDep) -> HTM
         ],
         scanners=[{"id": each.id, "name": each.name} for each in scanners(session, project)],
         most_caught=service.MOST_CAUGHT,
+        keys=keys.sheet(user, {}, keys.MAP),
     )
 
 

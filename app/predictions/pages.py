@@ -73,10 +73,10 @@ def grid(
 
 @router.post("/projects/{project_id}/keys")
 def change_key(project: ViewableProject, user: CurrentUser, session: SessionDep, form: keys.KeyForm) -> dict[str, Any]:
-    """Give a command another key; it is kept with the person, for all projects."""
+    """Give a command another key; it is kept with the person, for all projects. Answers the keys of the `page`."""
     classes = service.classes_by_code(session, project.id)
     keys.choose(user, form, classes)
-    return keys.sheet(user, classes)
+    return keys.sheet(user, classes, keys.PAGES[form.page])
 
 
 @router.post("/projects/{project_id}/batches")

@@ -11,7 +11,7 @@ export class KeySheet {
   #editing = ""; // command
 
   /**
-   * @param {HTMLDialogElement} dialog its `data-keys` hold what the server says
+   * @param {HTMLDialogElement} dialog its `data-keys` hold what the server says, `data-page` which page's keys they are
    * @param {string} project
    */
   constructor(dialog, project) {
@@ -63,7 +63,7 @@ export class KeySheet {
 
   async #save(command, key) {
     try {
-      this.#show(await postJson(`/projects/${this.project}/keys`, { command, key }));
+      this.#show(await postJson(`/projects/${this.project}/keys`, { page: this.dialog.dataset.page, command, key }));
       this.#edit("");
       this.note.textContent = _("Saved");
     } catch (error) {

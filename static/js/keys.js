@@ -1,5 +1,5 @@
 /**
- * Which key does what on the labelling page. The server says it (app/predictions/keys.py), with the texts to print.
+ * Which key does what. For the labelling page and the map the server says it (app/predictions/keys.py), with the texts to print.
  * @module keys
  */
 

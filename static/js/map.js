@@ -3,15 +3,17 @@
  * @module map
  */
 import { CellMap } from "./cell_map.js";
+import { KeySheet } from "./key_sheet.js";
+import { listen } from "./keys.js";
 import { Live } from "./live.js";
 import { showJob } from "./map_job.js";
-import { listen } from "./map_keys.js";
 import { followPointer } from "./map_pointer.js";
 import { _ } from "./messages.js";
 import { toast } from "./toast.js";
 
 const PAN = 0.15; // of the canvas at a key press
 const CLOSER = 1.5;
+const DIRECTIONS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
 
 const page = document.getElementById("map-page");
 const canvas = document.getElementById("map");
@@ -19,11 +21,15 @@ const canvas = document.getElementById("map");
 function start() {
   const map = new CellMap(canvas, page.dataset);
   const { view, legend } = map;
-  const help = document.getElementById("keys");
+  const keySheet = new KeySheet(document.getElementById("keys"), page.dataset.project);
   const dialogOpen = () => document.querySelector("dialog[open]") !== null;
   const commands = {
-    pan: (dx, dy) => view.pan(-dx * PAN * view.width, dy * PAN * view.height),
-    step: (dx, dy) => map.step(dx, dy),
+    move: ({ key, extend }) => {
+      const [dx, dy] = DIRECTIONS[key] ?? [];
+      if (dx === undefined) return false;
+      return extend ? map.step(dx, dy) : view.pan(-dx * PAN * view.width, dy * PAN * view.height);
+    },
+    classKey: () => false,
     closer: () => view.zoomBy(CLOSER),
     farther: () => view.zoomBy(1 / CLOSER),
     whole: () => view.look({ x: 0, y: 0 }, 1),
@@ -37,10 +43,10 @@ function start() {
     unlabelled: () => legend.toggleUnlabelled(),
     color: () => legend.colorBy(),
     "show-all": () => legend.clear(),
-    help: () => (help.open ? help.close() : help.showModal()),
+    help: () => keySheet.toggle(),
   };
   listen(Object.fromEntries(Object.entries(commands).map(([name, act]) => [
-    name, (...direction) => (dialogOpen() && name !== "help" ? false : act(...direction)),
+    name, (argument) => (dialogOpen() && name !== "help" ? false : act(argument)),
   ])));
   document.addEventListener("click", (event) => {
     const control = event.target.closest("[data-command]");

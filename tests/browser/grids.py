@@ -55,3 +55,14 @@ def labelled(page: Page) -> Locator:
 
 def saved(page: Page) -> None:
     expect(page.locator("#save-state")).to_have_text("Saved", timeout=SECONDS * 1000)
+
+
+def give_key(page: Page, command: str, key: str) -> None:
+    """Change a key in the sheet, by keys alone."""
+    row = page.locator(f'[data-edit="{command}"]')
+    page.keyboard.press("?")
+    while not row.evaluate("each => each === document.activeElement"):
+        page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(page.locator("#keys-note")).to_have_text("Press the new key. Esc leaves it as it is.")
+    page.keyboard.press(key)

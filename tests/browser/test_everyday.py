@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, Route, expect
 
-from tests.browser.grids import archive_of, label_by_keys, labelled, make_grid, saved
+from tests.browser.grids import archive_of, give_key, label_by_keys, labelled, make_grid, saved
 from tests.browsing import share_session
 from tests.live import Browser
 
@@ -102,17 +102,6 @@ def test_any_recent_action_is_taken_back_after_a_reload(page: Page, own_grid: st
     expect(rows.nth(1).get_by_role("button", name="Undo")).to_be_visible()
     page.keyboard.press("Escape")
     expect(labelled(page)).to_have_count(3)
-
-
-def give_key(page: Page, command: str, key: str) -> None:
-    """Change a key in the sheet, by keys alone."""
-    row = page.locator(f'[data-edit="{command}"]')
-    page.keyboard.press("?")
-    while not row.evaluate("each => each === document.activeElement"):
-        page.keyboard.press("ArrowDown")
-    page.keyboard.press("Enter")
-    expect(page.locator("#keys-note")).to_have_text("Press the new key. Esc leaves it as it is.")
-    page.keyboard.press(key)
 
 
 def test_keys_are_changed_in_the_sheet_and_known_at_another_computer(

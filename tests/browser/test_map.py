@@ -8,7 +8,7 @@ import PIL.Image
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.grids import SECONDS, archive_of, make_grid, saved
+from tests.browser.grids import SECONDS, archive_of, give_key, make_grid, saved
 from tests.live import Browser, until
 
 LOOKS = ["NGS"] * 120 + ["LYT"] * 60
@@ -134,8 +134,19 @@ def test_the_picture_follows_the_view_and_the_scheme(page: Page, project: str, l
     page.locator("#theme-toggle").click()
     page.wait_for_timeout(500)
     look(page, "map-dark")
-    page.keyboard.press("?")
+    give_key(page, "whole", "Shift+O")
+    expect(page.locator("#keys-note")).to_have_text("⇧ O is taken: Only cells without a label.")
+    page.keyboard.press("h")
+    expect(page.locator("#keys-note")).to_have_text("Saved")
     look(page, "map-keys")
+    page.keyboard.press("?")
+    expect(page.locator('[data-command="whole"] kbd')).to_have_text("h")
+    page.keyboard.press("+")
+    page.keyboard.press("0")
+    page.wait_for_timeout(500)
+    dark = pixels(page)
+    page.keyboard.press("h")
+    until(lambda: pixels(page) != dark, SECONDS, "the key that was given does nothing")
 
 
 def test_without_webgl_the_page_says_so(page: Page, project: str, look: Look) -> None:

@@ -1,4 +1,4 @@
-"""The keys of the labelling page: a person's own, kept with them, refused in words where somebody else has them."""
+"""Keys of the labelling page and the map: a person's own, kept with them, refused in words where others have them."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,8 +20,8 @@ def project(client: TestClient, sign_in: SignIn) -> Project:
     return project
 
 
-def change(client: TestClient, project: Project, command: str, key: str) -> Any:
-    return client.post(f"/projects/{project.id}/keys", json={"command": command, "key": key})
+def change(client: TestClient, project: Project, command: str, key: str, page: str = "grid") -> Any:
+    return client.post(f"/projects/{project.id}/keys", json={"page": page, "command": command, "key": key})
 
 
 def test_a_key_is_changed_for_a_person_in_all_projects_and_given_back(
@@ -62,3 +62,21 @@ def test_a_key_somebody_else_has_is_refused_in_words(
     refused = change(client, project, command, key)
     assert (refused.status_code, words in refused.json()["detail"]) == (status, True), refused.text
     assert change(client, project, "nextBatch", "g").status_code == 200
+
+
+def test_the_map_has_keys_of_its_own(client: TestClient, project: Project) -> None:
+    sheet = change(client, project, "lasso", "n", "map").json()  # the key of a class, which is nothing on the map
+    assert sheet["lasso"]["texts"] == ["n"]
+    assert sheet["closer"]["texts"] == ["+", "="]
+    assert "nextBatch" not in sheet
+    taken = change(client, project, "window", "+", "map")
+    assert (taken.status_code, taken.json()["detail"]) == (422, "+ is taken: Closer.")
+    # What the map alone knows takes no key from the grid, and the other way round.
+    assert change(client, project, "window", "Shift+R", "map").json()["window"]["texts"] == ["⇧ R"]
+    assert change(client, project, "nextBatch", "Shift+G").json()["nextBatch"]["texts"] == ["⇧ G"]
+    # What both know has one key on both.
+    assert "⇧ M is taken: Catch the 200 cells" in change(client, project, "similar", "Shift+M").json()["detail"]
+    assert change(client, project, "similar", "Ctrl++").json()["similar"]["texts"] == ["Ctrl +"]
+    assert change(client, project, "", "", "grid").json()["nextBatch"]["texts"] == ["⇧ N"]
+    reset = change(client, project, "window", "", "map").json()
+    assert [reset[name]["texts"] for name in ("similar", "lasso", "window")] == [["⇧ S"], ["n"], ["⇧ W"]]
