@@ -28,6 +28,12 @@ except ImportError:  # only Linux has the wheel
 
 OLDEST_SAFE_SQLITE = (3, 51, 3)
 POOL_SIZE = 40  # as many as the server has threads for requests
+POOL: dict[str, Any] = {
+    "pool_size": POOL_SIZE,
+    "max_overflow": POOL_SIZE,
+    "pool_use_lifo": True,  # a few connections with a warm cache, not one after the other with one of their own
+    "hide_parameters": True,  # errors are logged and shown; names and hashes are nobody's business there
+}
 PRAGMAS = {
     "journal_mode": "WAL",
     "synchronous": "FULL",
@@ -91,10 +97,7 @@ def make_engine(url: str) -> Engine:
         engine = create_engine(
             url,
             module=sqlite3,
-            pool_size=POOL_SIZE,
-            max_overflow=POOL_SIZE,
-            pool_use_lifo=True,  # a few connections with a warm cache, not one after the other with one of their own
-            hide_parameters=True,  # errors are logged and shown; names and hashes are nobody's business there
+            **POOL,
         )
         event.listen(engine, "connect", _configure_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
@@ -106,10 +109,8 @@ def make_engine(url: str) -> Engine:
         return engine
     return create_engine(
         url.replace("postgresql://", "postgresql+psycopg://", 1),
-        pool_size=POOL_SIZE,
-        max_overflow=POOL_SIZE,
         pool_pre_ping=True,
-        hide_parameters=True,
+        **POOL,
     )
 
 
