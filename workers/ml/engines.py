@@ -48,9 +48,14 @@ def build(network: nn.Module, size: int, device: torch.device) -> Engine:
     """
     if device.type != "cpu":
         return _autocast(network, device, torch.float16)
-    if torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported():
-        return _in_precision(frozen(copy.deepcopy(network).to(torch.bfloat16), size, torch.bfloat16), torch.bfloat16)
-    return _in_precision(frozen(network, size, torch.float32), torch.float32)
+    if has_bfloat16():
+        return in_precision(frozen(copy.deepcopy(network).to(torch.bfloat16), size, torch.bfloat16), torch.bfloat16)
+    return in_precision(frozen(network, size, torch.float32), torch.float32)
+
+
+def has_bfloat16() -> bool:
+    """Say whether this processor computes in bfloat16, rather than imitating it."""
+    return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
 
 
 def frozen(network: nn.Module, size: int, dtype: torch.dtype) -> nn.Module:
@@ -97,7 +102,9 @@ def _autocast(network: nn.Module, device: torch.device, dtype: torch.dtype) -> E
     return engine
 
 
-def _in_precision(network: nn.Module, dtype: torch.dtype) -> Engine:
+def in_precision(network: nn.Module, dtype: torch.dtype) -> Engine:
+    """Return an engine that runs a network of `dtype` as it is."""
+
     def engine(images: torch.Tensor) -> torch.Tensor:
         with torch.inference_mode():
             # One after the other: both at once takes three times as long.
