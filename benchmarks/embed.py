@@ -24,7 +24,7 @@ from torchvision import transforms
 
 from workers.ml.embedding import BATCH, embed
 from workers.ml.encoders import Encoder, bundled_encoder_path, load_encoder, view
-from workers.ml.engines import Engine, has_bfloat16, in_precision
+from workers.ml.engines import Engine, cpu_precision, in_precision
 
 USUAL_BATCH = 32
 
@@ -83,7 +83,7 @@ def bare_forward(encoder: Encoder, network: Engine, count: int) -> None:
 
 def plain(encoder: Encoder) -> Engine:
     """Return the encoder's network as torch runs it by itself, in the precision and layout of the engine."""
-    dtype = torch.bfloat16 if has_bfloat16() else torch.float32
+    dtype = cpu_precision()
     network = copy.deepcopy(encoder.network).to(dtype).to(memory_format=torch.channels_last)
     return in_precision(network, dtype)
 

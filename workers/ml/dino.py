@@ -16,6 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from workers.ml.augment import Augmentation
 from workers.ml.encoders import Network
+from workers.ml.engines import cpu_precision
 from workers.ml.spec import EncoderSpec
 
 
@@ -228,8 +229,8 @@ def autocast_dtype(device: torch.device) -> torch.dtype | None:
     """Return bfloat16 where the device computes with it, None for plain float32."""
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else None
-    able = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
-    return torch.bfloat16 if able else None
+    dtype = cpu_precision()
+    return None if dtype == torch.float32 else dtype
 
 
 def cosine(share: float, start: float, end: float) -> float:

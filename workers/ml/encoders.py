@@ -119,15 +119,15 @@ class Encoder:
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """Mean of the network's features over the views: uint8 (n, crops, 3, size, size) -> (n, features)."""
+        if self.device.type == "cuda":
+            images = images.pin_memory().to(self.device, non_blocking=True)
         crops = cycle(images.unbind(1))
         # Turned while they are bytes, a quarter of what is copied then.
         views = torch.cat([view(next(crops), name) for name in self.spec.views])
         return self.engine(self._normalise(views)).reshape(len(self.spec.views), len(images), -1).mean(0)
 
     def _normalise(self, images: torch.Tensor) -> torch.Tensor:
-        """Bring uint8 images to the device as float32 with the network's mean and deviation."""
-        if self.device.type == "cuda":
-            images = images.pin_memory().to(self.device, non_blocking=True)
+        """Turn uint8 images into float32 with the network's mean and deviation."""
         scale = 255 * torch.tensor(self.spec.std, device=self.device)[:, None, None]
         shift = 255 * torch.tensor(self.spec.mean, device=self.device)[:, None, None]
         return images.float().sub_(shift).div_(scale)

@@ -48,14 +48,16 @@ def build(network: nn.Module, size: int, device: torch.device) -> Engine:
     """
     if device.type != "cpu":
         return _autocast(network, device, torch.float16)
-    if has_bfloat16():
-        return in_precision(frozen(copy.deepcopy(network).to(torch.bfloat16), size, torch.bfloat16), torch.bfloat16)
-    return in_precision(frozen(network, size, torch.float32), torch.float32)
+    dtype = cpu_precision()
+    if dtype != torch.float32:  # a large network is not copied for nothing
+        network = copy.deepcopy(network).to(dtype)
+    return in_precision(frozen(network, size, dtype), dtype)
 
 
-def has_bfloat16() -> bool:
-    """Say whether this processor computes in bfloat16, rather than imitating it."""
-    return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+def cpu_precision() -> torch.dtype:
+    """Return bfloat16 where this processor computes in it rather than imitating it, else float32."""
+    able = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+    return torch.bfloat16 if able else torch.float32
 
 
 def frozen(network: nn.Module, size: int, dtype: torch.dtype) -> nn.Module:
