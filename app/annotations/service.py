@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from app import events, jobs
 from app.annotations.forms import LabelItem
+from app.annotations.queries import with_annotation
 from app.cells.sampling import drawn
 from app.db import now
 from app.errors import Invalid, NotFound
@@ -177,11 +178,5 @@ def explain(session: Session, result: Labelled) -> None:
     """Say which class each skipped cell carries now, and who gave it."""
     if not result.skipped:
         return
-    query = (
-        select(Cell.id, CellClass.code, User.name)
-        .outerjoin(CellClass, CellClass.id == Cell.class_id)
-        .outerjoin(Annotation, Annotation.id == Cell.annotation_id)
-        .outerjoin(User, User.id == Annotation.user_id)
-        .where(Cell.id.in_([item["cell_id"] for item in result.skipped]))
-    )
-    result.skipped = [{"cell_id": row.id, "class": row.code, "by": row.name or ""} for row in session.execute(query)]
+    query = with_annotation().where(Cell.id.in_([item["cell_id"] for item in result.skipped]))
+    result.skipped = [{"cell_id": row.id, "class": row.code, "by": row.by or ""} for row in session.execute(query)]
