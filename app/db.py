@@ -21,6 +21,8 @@ from sqlalchemy.engine import Connection, Dialect
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.types import TypeDecorator
 
+from app.precedence import READERS, give_way_between_statements
+
 try:
     from pysqlite3 import dbapi2 as sqlite3  # bundles a SQLite without the WAL-reset bug
 except ImportError:  # only Linux has the wheel
@@ -43,9 +45,6 @@ PRAGMAS = {
     "cache_size": "-8000",  # KB of each of up to POOL_SIZE connections; the system caches the file as well
     "journal_size_limit": "67108864",
 }
-# Pages made at once. Python computes one thing at a time: with more of them none is ready earlier, and a label, which
-# takes a tenth of the time, waits behind them all.
-READERS = 2
 
 log = logging.getLogger(__name__)
 Sessions = sessionmaker[Session](expire_on_commit=False)
@@ -128,6 +127,7 @@ def _begin_sqlite(connection: Connection) -> None:
 def connect(url: str) -> Engine:
     """Make `url` the database of this process."""
     engine = make_engine(url)
+    give_way_between_statements(engine)
     Sessions.configure(bind=engine)
     return engine
 
@@ -161,9 +161,9 @@ def transaction() -> Iterator[Session]:
 
 
 @contextmanager
-def reading() -> Iterator[Session]:
-    """Read one consistent state of the database; nothing can be written."""
-    reader = engine().execution_options(postgresql_readonly=True)
+def reading(*, gives_way: bool = False) -> Iterator[Session]:
+    """Read one consistent state of the database; nothing can be written. `gives_way` to labels, see app.precedence."""
+    reader = engine().execution_options(postgresql_readonly=True, gives_way=gives_way)
     if reader.dialect.name == "postgresql":  # SQLite does nothing else
         reader = reader.execution_options(isolation_level="REPEATABLE READ")
     with Sessions(bind=reader) as session, session.begin():
@@ -187,25 +187,26 @@ def writing() -> Iterator[Session]:
         yield session
 
 
-_turns = RunVar[dict[bool, Semaphore]]("turns")
+_writers = RunVar[Semaphore]("writers")
 
 
-def _turn(*, reads: bool) -> Semaphore:
-    """Let as many requests have a session as there are threads. More would hold all connections while they wait for a
-    thread, and all threads would wait for a connection. Of those that only read, let READERS go on at once. Of those
-    that write, let SQLite have one, as it would anyway."""
-    if _turns.get(None) is None:
-        writers = 1 if engine().dialect.name == "sqlite" else POOL_SIZE - READERS
-        _turns.set({True: Semaphore(READERS), False: Semaphore(writers)})
-    return _turns.get()[reads]
+def _writing_turn() -> Semaphore:
+    """Let as many requests that write have a session as there are threads. More would hold all connections while they
+    wait for a thread, and all threads would wait for a connection. SQLite lets one of them write anyway. Of those that
+    read few came in, see app.precedence."""
+    if _writers.get(None) is None:
+        _writers.set(Semaphore(1 if engine().dialect.name == "sqlite" else POOL_SIZE - READERS))
+    return _writers.get()
 
 
 async def request_session(request: Request) -> AsyncIterator[Session]:
     """Give a request its session: GET and HEAD read, everything else writes and commits before the answer leaves."""
-    reads = request.method in ("GET", "HEAD")
-    session = reading() if reads else writing()
-    async with _turn(reads=reads), contextmanager_in_threadpool(session) as opened:
-        yield opened
+    if request.method in ("GET", "HEAD"):
+        async with contextmanager_in_threadpool(reading(gives_way=True)) as opened:
+            yield opened
+    else:
+        async with _writing_turn(), contextmanager_in_threadpool(writing()) as opened:
+            yield opened
 
 
 # Scope "function": FastAPI would otherwise send the answer first and commit afterwards.

@@ -30,6 +30,7 @@ from app.mappings import api as mappings_api
 from app.mappings import pages as mappings
 from app.maps import pages as maps
 from app.packs import pages as packs
+from app.precedence import Precedence
 from app.predictions import api as predictions_api
 from app.predictions import pages as predictions
 from app.predictions import results_api
@@ -148,6 +149,7 @@ def create_app() -> FastAPI:
     )
     security.install(app)
     app.add_middleware(ReaderLanguage)
+    app.add_middleware(Precedence)
     install_error_pages(app)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     for module in PAGES:

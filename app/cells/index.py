@@ -14,6 +14,7 @@ from sqlalchemy import func, literal, select
 from sqlalchemy.orm import Session
 
 from app.models import Adaptation, Annotation, Cell
+from app.precedence import way
 
 CHANGING = ("class_ids", "user_ids", "unseen", "removed")
 FETCH = 100_000  # rows read from the database at a time
@@ -70,7 +71,7 @@ class CellIndex:
 
         They may know more than an older transaction of `session` does: another one may have brought them up to date.
         """
-        with self._lock:
+        with self._lock, way.holding_lock():
             # Asked for first: a label given between the two reads is then taken in again, never missed.
             mine = Annotation.project_id == self.project_id
             newest = session.scalar(select(func.max(Annotation.id)).where(mine)) or 0

@@ -36,13 +36,13 @@ class Hub:
     """Reads the event table once for all listeners of this process, as long as there are any."""
 
     def __init__(self) -> None:
-        self._listeners: dict[asyncio.Queue[Event], Wanted] = {}
+        self._listeners: dict[asyncio.Queue[bytes], Wanted] = {}
         self._reader: asyncio.Task[None] | None = None
         self._started = asyncio.Event()
 
-    def join(self, wanted: Wanted) -> asyncio.Queue[Event]:
+    def join(self, wanted: Wanted) -> asyncio.Queue[bytes]:
         """Return a queue that receives the wanted events committed once `started` has been awaited."""
-        queue: asyncio.Queue[Event] = asyncio.Queue(WAITING)
+        queue: asyncio.Queue[bytes] = asyncio.Queue(WAITING)
         self._listeners[queue] = wanted
         if self._reader is None or self._reader.done():
             self._started = asyncio.Event()
@@ -53,7 +53,7 @@ class Hub:
         """Wait until the reader knows where it begins: earlier events are not sent to anybody."""
         await self._started.wait()
 
-    def leave(self, queue: asyncio.Queue[Event]) -> None:
+    def leave(self, queue: asyncio.Queue[bytes]) -> None:
         """Stop sending events to a queue."""
         self._listeners.pop(queue, None)
 
@@ -70,13 +70,14 @@ class Hub:
             await asyncio.sleep(POLL)
 
     def _send(self, event: Event) -> None:
+        message = _as_sent(event)  # written once for all of them
         for queue, wanted in list(self._listeners.items()):
             if queue.full():
                 self.leave(queue)  # its stream ends, and the next one begins with what was missed
             elif wanted(event):
-                queue.put_nowait(event)
+                queue.put_nowait(message)
 
-    def has(self, queue: asyncio.Queue[Event]) -> bool:
+    def has(self, queue: asyncio.Queue[bytes]) -> bool:
         """Say whether events are still sent to a queue."""
         return queue in self._listeners
 
@@ -120,7 +121,7 @@ def send_events(request: Request, wanted: Wanted, after: int | None = None) -> E
     return EventSourceResponse(_events(wanted, last_seen), ping=15)
 
 
-async def _events(wanted: Wanted, last_seen: int | None) -> AsyncIterator[ServerSentEvent]:
+async def _events(wanted: Wanted, last_seen: int | None) -> AsyncIterator[bytes]:
     queue = hub.join(wanted)
     try:
         await hub.started()
@@ -136,13 +137,13 @@ async def _events(wanted: Wanted, last_seen: int | None) -> AsyncIterator[Server
         while hub.has(queue) or not queue.empty():
             try:
                 async with asyncio.timeout_at(end):
-                    event = await queue.get()
+                    message = await queue.get()
             except TimeoutError:
                 return
-            yield _as_sent(event)
+            yield message
     finally:
         hub.leave(queue)
 
 
-def _as_sent(event: Event) -> ServerSentEvent:
-    return ServerSentEvent(json.dumps(event.payload), event=event.kind, id=str(event.id))
+def _as_sent(event: Event) -> bytes:
+    return ServerSentEvent(json.dumps(event.payload), event=event.kind, id=str(event.id)).encode()
