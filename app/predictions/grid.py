@@ -1,10 +1,10 @@
-"""One page of the grid: filter a million cells, order them, cut out 200, without sorting them all."""
+"""One page of the grid: filter a million cells that are in order already, and cut out 200."""
 
 import base64
 import binascii
 import json
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -14,23 +14,20 @@ from sqlalchemy.orm import Session
 
 from app.annotations import sight
 from app.cells.index import Columns, columns_of
-from app.cells.sampling import scattered
 from app.errors import Invalid
 from app.forms import LARGEST_ID, Id
-from app.kept import Kept
 from app.language import _
 from app.models import Batch, CellClass, Classifier, Project, User
 from app.predictions.batches import find_batch
+from app.predictions.ranking import Keys, Ranking, Rows, at_random, by_score, newest_first, of_batch, rising
 from app.predictions.scores import NO_CLASS, ScoreTable, newest_scores, table_of
 from app.predictions.similar import Distances, distances
 
 PAGE = 200
 MOST_CELLS = 1000  # on one page
-KEPT = 8  # batches whose places are in memory: turning pages reads a million of them once
 LONGEST_CURSOR = 200  # characters
 
 Order = Literal["uncertain", "confident", "novel", "newest", "random", "batch", "similar"]
-Keys = npt.NDArray[np.float64]
 
 
 class GridFilters(BaseModel):
@@ -57,7 +54,7 @@ class GridFilters(BaseModel):
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of all cells of a project, n rows: columns, scores, their place in a batch, their distances.
+    """What is known of all cells of a project, n rows: columns, scores, the ranking of a batch, distances.
 
     `withheld` and `awaiting` are cells of which the person who looks must not see the prediction or the label yet.
     """
@@ -66,7 +63,7 @@ class Facts:
     table: ScoreTable | None
     classifier: Classifier | None
     batch: Batch | None
-    places: Keys | None
+    ranked: Ranking | None
     distances: Distances | None
     withheld: sight.Mask
     awaiting: sight.Mask
@@ -119,25 +116,25 @@ def page(
     """
     facts = gather(session, project, filters, classifier, user)
     cell_ids = facts.columns.cell_ids
-    chosen = np.flatnonzero(passing(facts, classes, filters))
-    keys = _keys(facts, filters.order)
+    ranking = _ranking(facts, filters.order)
+    chosen = ranking.among(passing(facts, classes, filters))
     cursor = filters.cursor
     if filters.order == "batch" and filters.place and not cursor:
         cursor = str(Cursor(after=True, key=filters.place - 0.5, cell_id=0))
-    rows, offset = _cut(chosen, keys[chosen], cell_ids, cursor, filters.limit)
+    start, stop = _cut(chosen, ranking.keys, cell_ids, cursor, filters.limit)
+    rows = chosen[start:stop].astype(np.int64)
     previous = following = ""
-    if len(rows) and offset > 0:
-        previous = str(Cursor(False, float(keys[rows[0]]), int(cell_ids[rows[0]])))
-    if len(rows) and offset + len(rows) < len(chosen):
-        following = str(Cursor(True, float(keys[rows[-1]]), int(cell_ids[rows[-1]])))
-    return Page(**vars(facts), rows=rows, total=len(chosen), offset=offset, next_cursor=following,
+    if len(rows) and start > 0:
+        previous = str(Cursor(False, float(ranking.keys[rows[0]]), int(cell_ids[rows[0]])))
+    if len(rows) and stop < len(chosen):
+        following = str(Cursor(True, float(ranking.keys[rows[-1]]), int(cell_ids[rows[-1]])))
+    return Page(**vars(facts), rows=rows, total=len(chosen), offset=start, next_cursor=following,
                 previous_cursor=previous)  # fmt: skip
 
 
-def all_rows(facts: Facts, classes: dict[str, CellClass], filters: GridFilters) -> npt.NDArray[np.int64]:
+def all_rows(facts: Facts, classes: dict[str, CellClass], filters: GridFilters) -> Rows:
     """Return the rows of all cells that pass the filters, in their order; a cursor means nothing here."""
-    chosen = np.flatnonzero(passing(facts, classes, filters))
-    return chosen[np.argsort(_keys(facts, filters.order)[chosen], kind="stable")]
+    return _ranking(facts, filters.order).among(passing(facts, classes, filters))
 
 
 def gather(
@@ -154,38 +151,25 @@ def gather(
         table = table_of(classifier, columns)
     else:
         classifier, table = newest_scores(session, project.id, columns)
-    batch = places = far = None
+    batch = ranked = far = None
     if filters.batch != "":
         batch = find_batch(session, project.id, filters.batch)
-        places = _places(columns, batch)
+        ranked = of_batch(columns, batch)
     if filters.similar != "":
         far = distances(session, project, columns, filters.similar)
     withheld = awaiting = np.zeros(len(columns), bool)
     if user:
         withheld = sight.withheld(project, columns)
         awaiting = sight.awaiting(session, project, columns, user.id)
-    return Facts(columns, table, classifier, batch, places, far, withheld, awaiting)
-
-
-_kept: Kept[tuple[int, datetime, int], Keys] = Kept(KEPT)
-
-
-def _places(columns: Columns, batch: Batch) -> Keys:
-    """Return the place of each cell in a batch (n,), infinity for cells that are not in it."""
-
-    def look_up() -> Keys:
-        places = np.full(len(columns), np.inf)
-        rows = columns.places(batch.cell_ids)
-        places[rows[rows >= 0]] = np.flatnonzero(rows >= 0)
-        return places
-
-    return _kept.get((batch.id, batch.created_at, len(columns)), look_up)
+    return Facts(columns, table, classifier, batch, ranked, far, withheld, awaiting)
 
 
 def passing(facts: Facts, classes: dict[str, CellClass], filters: GridFilters) -> npt.NDArray[np.bool_]:
     """Return which rows pass all filters (n,)."""
     columns, table, classifier = facts.columns, facts.table, facts.classifier
-    mask = ~columns.removed if facts.places is None else np.isfinite(facts.places) & ~columns.removed
+    mask = ~columns.removed
+    if facts.ranked is not None:
+        mask &= np.isfinite(facts.ranked.keys)
     if filters.class_:
         mask &= (columns.class_ids == _known(classes, filters.class_, "class").id) & ~facts.awaiting
     if filters.labelled:
@@ -208,53 +192,35 @@ def _known(classes: dict[str, CellClass], code: str, name: str) -> CellClass:
     return classes[code]
 
 
-def _keys(facts: Facts, order: Order) -> Keys:
-    """Return the sort key of each row (n,), smallest first. Ties are broken by the cell id."""
+def _ranking(facts: Facts, order: Order) -> Ranking:
     columns, table = facts.columns, facts.table
     if order == "random":
-        return scattered(columns.cell_ids, "order")
-    if order == "batch" and facts.places is not None:
-        return facts.places
+        return at_random(columns)
+    if order == "batch" and facts.ranked is not None:
+        return facts.ranked
     if order == "similar" and facts.distances is not None:
-        return facts.distances.astype(np.float64)
-    if order in ("newest", "batch", "similar") or table is None:
-        return -columns.cell_ids.astype(np.float64)
-    unknown = (table.predicted == NO_CLASS) | facts.withheld
-    key = {"uncertain": table.margin, "confident": -table.confidence, "novel": -table.novelty}[order]
-    return np.where(unknown, np.inf, key.astype(np.float64))
+        return rising(facts.distances)
+    if order in ("newest", "batch", "similar") or table is None or facts.classifier is None:
+        return newest_first(columns)
+    ranking = by_score(facts.classifier, table, order)
+    return ranking.with_last((table.predicted == NO_CLASS) | facts.withheld)
 
 
-def _cut(
-    chosen: npt.NDArray[np.int64], keys: Keys, cell_ids: npt.NDArray[np.int64], cursor: str, limit: int
-) -> tuple[npt.NDArray[np.int64], int]:
-    """Return the rows of the page at the cursor, in order, and how many chosen rows come before them."""
+def _cut(chosen: Rows, keys: Keys, cell_ids: npt.NDArray[np.int64], cursor: str, limit: int) -> tuple[int, int]:
+    """Return where in the chosen rows the page at the cursor begins and ends."""
     if not cursor:
-        return _first(chosen, keys, cell_ids, limit), 0
+        return 0, min(limit, len(chosen))
     place = Cursor.parse(cursor)
-    key, ids = place.key, cell_ids[chosen]
+    here = (place.key, place.cell_id)
+
+    def key(row: int) -> tuple[float, int]:
+        return float(keys[row]), int(cell_ids[row])
+
     if place.after:
-        rest = (keys > key) | ((keys == key) & (ids > place.cell_id))
-        return _first(chosen[rest], keys[rest], cell_ids, limit), len(chosen) - int(rest.sum())
-    rest = (keys < key) | ((keys == key) & (ids < place.cell_id))
-    # The last ones before the cursor: the first ones of the opposite order.
-    rows = _first(chosen[rest], -keys[rest], -cell_ids, limit)[::-1]
-    return rows, int(rest.sum()) - len(rows)
-
-
-def _first(
-    chosen: npt.NDArray[np.int64], keys: Keys, cell_ids: npt.NDArray[np.int64], limit: int
-) -> npt.NDArray[np.int64]:
-    """Return the `limit` rows of least (key, cell id), in that order."""
-    if len(chosen) > limit:
-        border = np.partition(keys, limit - 1)[limit - 1]
-        near = np.flatnonzero(keys < border)
-        ties = np.flatnonzero(keys == border)
-        # Rows come in the order of cell ids, so the first or last ties are those of least (signed) id.
-        need = limit - len(near)
-        ties = ties[:need] if cell_ids[chosen[0]] <= cell_ids[chosen[-1]] else ties[-need:]
-        keep = np.concatenate([near, ties])
-        chosen, keys = chosen[keep], keys[keep]
-    return chosen[np.lexsort((cell_ids[chosen], keys))]
+        start = bisect_right(chosen, here, key=key)
+        return start, min(start + limit, len(chosen))
+    stop = bisect_left(chosen, here, key=key)
+    return max(0, stop - limit), stop
 
 
 def describe(page: Page, rows: npt.NDArray[np.int64]) -> list[dict[str, Any]]:
