@@ -80,11 +80,15 @@ def embedding(rest: httpx2.Client, generated: Generated, seconds: float) -> Iter
 
 @dataclass
 class Crowd:
-    """What the people lived through: seconds of each label, of each fresh page, and of an empty page at that time."""
+    """What the people lived through: seconds of each label, of each fresh page, and of an empty page at that time.
+
+    All wait at `ready` until each has labelled once.
+    """
 
     labels: list[float] = field(default_factory=list)
     pages: list[float] = field(default_factory=list)
     empty: list[float] = field(default_factory=list)
+    ready: threading.Barrier = field(default_factory=lambda: threading.Barrier(PEOPLE + 1, timeout=60))
 
 
 def work_together(people: Sequence[Browser], generated: Generated, seconds: float) -> Crowd:
@@ -105,6 +109,7 @@ def work_together(people: Sequence[Browser], generated: Generated, seconds: floa
     ]
     for thread in threads:
         thread.start()
+    crowd.ready.wait()
     end = time.monotonic() + seconds
     with httpx2.Client(base_url=people[0].base_url, cookies=people[0].cookies, timeout=60) as tab:
         while time.monotonic() < end:
@@ -135,19 +140,23 @@ def _tabs(pipe: Connection, url: str, cookies: Sequence[dict[str, str]], project
 
 
 def _label(person: Browser, number: int, generated: Generated, crowd: Crowd, over: threading.Event) -> None:
-    """Label one cell after the other. The first label of each is not counted: all twenty come within one second, as no
-    twenty people do, and each finds a connection to the database that has done nothing yet."""
+    """Label one cell after the other, from the moment all have labelled one: those first labels come at once, as
+    nobody's do, and find connections to the database that have done nothing yet."""
     rng = random.Random(number)
     mine = generated.cell_ids[number::PEOPLE].tolist()
     url = f"/projects/{generated.project}/annotations"
-    over.wait(rng.random() * SECONDS_PER_LABEL)  # not all at the same moment
-    seconds: list[float] = []
-    while not over.is_set():
+
+    def label() -> float:
         cell = rng.choice(mine)
         body = {"action": str(uuid4()), "items": [{"cell_id": cell, "class": generated.code(cell)}]}
-        seconds.append(timed(partial(person.post, url, json=body)))
+        return timed(partial(person.post, url, json=body))
+
+    label()
+    crowd.ready.wait()
+    over.wait(rng.random() * SECONDS_PER_LABEL)  # not all at the same moment
+    while not over.is_set():
+        crowd.labels.append(label())
         over.wait(rng.uniform(0.5, 1.5) * SECONDS_PER_LABEL)
-    crowd.labels.extend(seconds[1:])
 
 
 def _follow(url: str, cookies: dict[str, str], project: int, pages: list[float], over: threading.Event) -> None:
