@@ -21,7 +21,7 @@ from sqlalchemy.engine import Connection, Dialect
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.types import TypeDecorator
 
-from app.precedence import READERS, give_way_between_statements
+from app.precedence import READERS, at_most
 
 try:
     from pysqlite3 import dbapi2 as sqlite3  # bundles a SQLite without the WAL-reset bug
@@ -127,7 +127,6 @@ def _begin_sqlite(connection: Connection) -> None:
 def connect(url: str) -> Engine:
     """Make `url` the database of this process."""
     engine = make_engine(url)
-    give_way_between_statements(engine)
     Sessions.configure(bind=engine)
     return engine
 
@@ -194,9 +193,7 @@ def _writing_turn() -> Semaphore:
     """Let as many requests that write have a session as there are threads. More would hold all connections while they
     wait for a thread, and all threads would wait for a connection. SQLite lets one of them write anyway. Of those that
     read few came in, see app.precedence."""
-    if _writers.get(None) is None:
-        _writers.set(Semaphore(1 if engine().dialect.name == "sqlite" else POOL_SIZE - READERS))
-    return _writers.get()
+    return at_most(1 if engine().dialect.name == "sqlite" else POOL_SIZE - READERS, _writers)
 
 
 async def request_session(request: Request) -> AsyncIterator[Session]:

@@ -30,7 +30,7 @@ from app.mappings import api as mappings_api
 from app.mappings import pages as mappings
 from app.maps import pages as maps
 from app.packs import pages as packs
-from app.precedence import Precedence
+from app.precedence import Precedence, give_way_between_statements
 from app.predictions import api as predictions_api
 from app.predictions import pages as predictions
 from app.predictions import results_api
@@ -128,7 +128,7 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
     gc.set_threshold(*COLLECT)
     with suppress(AttributeError):  # other C libraries have no arenas
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, ARENAS)
-    connect(settings.resolved_database_url)
+    give_way_between_statements(connect(settings.resolved_database_url))
     supervisor = Supervisor() if settings.embedded_worker and not settings.broker_url else None
     if supervisor:
         supervisor.start()

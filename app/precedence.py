@@ -87,7 +87,7 @@ class Precedence:
 
     async def _in_turn(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with AsyncExitStack() as turn:
-            await turn.enter_async_context(_readers())
+            await turn.enter_async_context(at_most(READERS, _readers))
 
             async def send_and_leave(message: Message) -> None:
                 if message["type"] == "http.response.start":
@@ -97,13 +97,14 @@ class Precedence:
             await self.app(scope, receive, send_and_leave)
 
 
-_turns = RunVar[Semaphore]("readers")
+_readers = RunVar[Semaphore]("readers")
 
 
-def _readers() -> Semaphore:
-    if _turns.get(None) is None:
-        _turns.set(Semaphore(READERS))
-    return _turns.get()
+def at_most(count: int, turns: RunVar[Semaphore]) -> Semaphore:
+    """Return the semaphore that lets so many in; every event loop has its own, made at its first use."""
+    if turns.get(None) is None:
+        turns.set(Semaphore(count))
+    return turns.get()
 
 
 def give_way_between_statements(engine: Engine) -> None:

@@ -11,6 +11,7 @@ from app import precedence
 from app.db import reading
 from app.precedence import READERS, Precedence
 
+PAGE = {"type": "http", "method": "GET", "path": "/projects/1/cells"}
 LABEL = {"type": "http", "method": "POST", "path": "/projects/1/annotations"}
 
 
@@ -33,6 +34,13 @@ async def nothing(_message: object = None) -> None:
     """Stand for both ends of the connection."""
 
 
+async def pages_asked_for(passed: Precedence) -> list[asyncio.Task[None]]:
+    """Ask for one page more than can be at work."""
+    tasks = [asyncio.create_task(passed(PAGE, nothing, nothing)) for _ in range(READERS + 1)]
+    await settle()
+    return tasks
+
+
 async def settle() -> None:
     """Let all tasks go as far as they can."""
     for _ in range(20):
@@ -40,7 +48,7 @@ async def settle() -> None:
 
 
 @pytest.mark.parametrize("longest", [60, 0.01])
-def test_a_page_waits_for_a_label_but_not_for_a_slow_one(installation, monkeypatch, longest):
+def test_a_page_waits_for_a_label_but_not_for_a_slow_one(client, monkeypatch, longest):
     monkeypatch.setattr(precedence, "LONGEST", longest)
     happened = []
 
@@ -75,12 +83,10 @@ def test_requests_that_read_take_turns_until_their_answer_begins():
     async def story():
         app = Held()
         passed = Precedence(app)
-        page = {"type": "http", "method": "GET", "path": "/projects/1/cells"}
-        tasks = [asyncio.create_task(passed(page, nothing, nothing)) for _ in range(READERS + 1)]
-        await settle()
+        tasks = await pages_asked_for(passed)
         assert app.at_work == READERS
         for path, method in (("/static/app.js", "GET"), ("/projects/1/annotations", "POST"), ("/projects", "POST")):
-            tasks.append(asyncio.create_task(passed({**page, "path": path, "method": method}, nothing, nothing)))
+            tasks.append(asyncio.create_task(passed({**PAGE, "path": path, "method": method}, nothing, nothing)))
         await settle()
         assert app.at_work == READERS + 3
         app.begin.set()  # the streams go on, and the next one begins
@@ -96,9 +102,7 @@ def test_a_reader_who_goes_away_leaves_the_turn_to_the_next():
     async def story():
         app = Held()
         passed = Precedence(app)
-        page = {"type": "http", "method": "GET", "path": "/projects/1/cells"}
-        tasks = [asyncio.create_task(passed(page, nothing, nothing)) for _ in range(READERS + 1)]
-        await settle()
+        tasks = await pages_asked_for(passed)
         tasks[0].cancel()
         await settle()
         assert app.at_work == READERS + 1
